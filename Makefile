@@ -1,0 +1,57 @@
+# The workflow, from a fresh clone to a release. `make help` lists it.
+# Every target makes the virtual environment it needs, once.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUN    := $(VENV)/.installed-run
+DEV    := $(VENV)/.installed-dev
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run-once sandbox test check format lock clean
+
+help:           ## Show this list
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
+
+run-once: $(RUN)  ## One billing cycle: charge what is due, write the mail (ARGS="--dry-run")
+	@$(BIN)/billing run-once $(ARGS)
+
+sandbox: $(RUN)   ## Serve the local Mileston sandbox, so that its checkout pages open in a browser
+	@$(BIN)/billing sandbox serve --port 8788 --data var/sandbox.jsonl $(ARGS)
+
+test: $(DEV)      ## Run the tests
+	$(BIN)/pytest $(ARGS)
+
+check: $(DEV)     ## Lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(DEV)    ## Put the code into its standard form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/bin/python  ## Renew the lock files (hashes, no host names)
+	$(BIN)/python -m pip install --quiet uv
+	printf 'hatchling\neditables\n' > $(VENV)/build.in
+	cd $(CURDIR) && $(BIN)/uv pip compile pyproject.toml $(VENV)/build.in --extra all $(LOCKED) -o requirements.lock
+	cd $(CURDIR) && $(BIN)/uv pip compile pyproject.toml $(VENV)/build.in --extra test $(LOCKED) -o requirements-dev.lock
+LOCKED = --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+clean:          ## Remove the environment, the caches and var/ (the sandbox's data and mail)
+	rm -rf $(VENV) var .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN): requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Setting up $(VENV) (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements-dev.lock $(RUN)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
