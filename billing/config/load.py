@@ -1,0 +1,235 @@
+"""Reads config.toml and the environment into a checked `Config`, or names every fault at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from billing.config.schema import Section, Settings, is_loopback, shown
+from billing.config.secrets import SECRET_NAMES, Secret, read_secrets
+from billing.errors import ConfigError
+
+Origin = str
+_PREFIX = "BILLING_"
+_NOT_SETTINGS = {"BILLING_CONFIG", "BILLING_SMTP_PASSWORD", "BILLING_SMTP_PASSWORD_FILE"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Checked settings, the secrets, and where each value came from.
+
+    `directory` is what relative paths in the settings are relative to.
+    """
+
+    settings: Settings
+    secrets: Mapping[str, Secret]
+    origins: Mapping[str, Origin]
+    path: Path | None
+    directory: Path
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.settings.business.timezone)
+
+    def resolve(self, path: str) -> Path:
+        """A path from the settings as an absolute one."""
+        return (self.directory / Path(path).expanduser()).absolute()
+
+    @property
+    def database_url(self) -> str:
+        """The database URL with a relative SQLite path made absolute."""
+        url = self.settings.database.url
+        scheme, separator, path = url.partition(":///")
+        if not scheme.startswith("sqlite") or not separator or path.startswith(("/", ":memory:")) or not path:
+            return url
+        return f"{scheme}:///{self.resolve(path)}"
+
+    def rows(self) -> Iterator[tuple[str, object, Origin]]:
+        """Every key with its value as shown to people and where it came from; secrets masked."""
+        for key in _all_keys():
+            section, name = key.split(".")
+            value = getattr(getattr(self.settings, section), name)
+            yield key, shown(key, value), self.origins.get(key, "default")
+        for name in SECRET_NAMES:
+            secret = self.secrets.get(name)
+            yield name, "****" if secret else "", secret.origin if secret else "not set"
+
+
+def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+    """Read the configuration.
+
+    `path` wins over `BILLING_CONFIG`, which wins over `config.toml` in the working directory; with
+    none of the three the defaults hold. Raises `ConfigError` with one message a fault.
+    """
+    environ = os.environ if environ is None else environ
+    chosen = _choose(path, environ)
+    faults: list[str] = []
+    values: dict[str, dict[str, Any]] = {}
+    origins: dict[str, Origin] = {}
+    if chosen is not None:
+        _take_file(chosen, values, origins)
+    _take_environment(environ, values, origins, faults)
+    secrets, secret_faults = read_secrets(environ)
+    faults += secret_faults
+    settings = _validate(values, origins, faults)
+    if settings is not None:
+        faults += _cross_check(settings, secrets)
+    if faults or settings is None:
+        raise ConfigError(faults)
+    directory = chosen.absolute().parent if chosen else Path.cwd()
+    return Config(settings, secrets, origins, chosen, directory)
+
+
+def _choose(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if path is None and environ.get("BILLING_CONFIG"):
+        path = Path(environ["BILLING_CONFIG"])
+    if path is None:
+        default = Path("config.toml")
+        return default if default.exists() else None
+    return path
+
+
+def _take_file(path: Path, values: dict[str, dict[str, Any]], origins: dict[str, Origin]) -> None:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path}: can't be read: {error.strerror}; name another with --config"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: not valid TOML: {error}"]) from error
+    for section, table in document.items():
+        if not isinstance(table, dict):
+            values.setdefault(section, {})[""] = table
+            continue
+        for key, value in table.items():
+            values.setdefault(section, {})[key] = value
+            origins[f"{section}.{key}"] = str(path)
+
+
+def _take_environment(
+    environ: Mapping[str, str],
+    values: dict[str, dict[str, Any]],
+    origins: dict[str, Origin],
+    faults: list[str],
+) -> None:
+    for name, text in environ.items():
+        if not name.startswith(_PREFIX) or "__" not in name or name in _NOT_SETTINGS:
+            continue
+        section, _, key = name.removeprefix(_PREFIX).lower().partition("__")
+        path = f"{section}.{key}"
+        if path not in _all_keys():
+            faults.append(f"{name}: there is no such setting{_nearest(path)}")
+            continue
+        values.setdefault(section, {})[key] = _from_text(section, key, text)
+        origins[path] = f"environment {name}"
+
+
+def _from_text(section: str, key: str, text: str) -> object:
+    """An environment's text as the TOML value it stands for; strings stay as they are."""
+    default = getattr(Settings.model_fields[section].default, key)
+    if isinstance(default, str):
+        return text
+    if isinstance(default, list) and not text.lstrip().startswith("["):
+        text = f"[{text}]"
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _validate(
+    values: dict[str, dict[str, Any]], origins: Mapping[str, Origin], faults: list[str]
+) -> Settings | None:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        for fault in error.errors():
+            place = ".".join(str(part) for part in fault["loc"][:2])
+            origin = origins.get(place)
+            where = f"{place} ({origin})" if origin and origin.startswith("env") else place
+            faults.append(f"{where}: {_explain(place, fault)}")
+    return None
+
+
+def _explain(place: str, fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        return f"there is no such setting{_nearest(place.rstrip('.'))}"
+    given = shown(place, fault["input"])
+    if isinstance(given, str):
+        given = re.sub(r"//[^/@]*@", "//****@", given)
+    if fault["type"] == "value_error":
+        return f"{given!r}: {fault['ctx']['error']}"
+    return f"{given!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+
+
+def _nearest(path: str) -> str:
+    keys = _all_keys()
+    if "." not in path:
+        keys = list(Settings.model_fields)
+    elif path.split(".")[0] in Settings.model_fields:
+        same = [key for key in keys if key.startswith(path.split(".")[0] + ".")]
+        keys = difflib.get_close_matches(path, same, 1, 0.5) or keys
+    close = difflib.get_close_matches(path, keys, 1, 0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _all_keys() -> list[str]:
+    return [
+        f"{section}.{key}"
+        for section, field in Settings.model_fields.items()
+        if isinstance(field.default, Section)
+        for key in type(field.default).model_fields
+    ]
+
+
+def _cross_check(settings: Settings, secrets: Mapping[str, Secret]) -> list[str]:
+    """Faults that show only when several values are seen together."""
+    faults = []
+    mileston, mail = settings.mileston, settings.mail
+    urls = {
+        f"mileston.{name}": getattr(mileston, name)
+        for name in ("recurring_payment_url", "payment_link_url", "invoice_url", "checkout_url")
+    }
+    if mileston.environment == "live":
+        for key, url in urls.items():
+            if url.startswith("http://"):
+                faults.append(f"{key}: {url!r}: the live environment needs https://")
+    remote = any(url and not is_loopback(urlsplit(url).hostname or "") for url in urls.values())
+    if mileston.environment == "live" or remote:
+        for name in ("MILESTON_API_KEY", "MILESTON_BUSINESS_ID"):
+            if name not in secrets:
+                faults.append(
+                    f"{name}: the secret is missing; set it in the environment, name its file in "
+                    f"{name}_FILE, or pass it as a systemd credential"
+                )
+    if mail.transport == "smtp":
+        faults += _check_smtp(settings, secrets)
+    return faults
+
+
+def _check_smtp(settings: Settings, secrets: Mapping[str, Secret]) -> list[str]:
+    mail = settings.mail
+    faults = []
+    if not mail.smtp_host:
+        faults.append("mail.smtp_host: '': the smtp transport needs the mail server's host name")
+    elif mail.smtp_tls == "none" and not is_loopback(mail.smtp_host):
+        faults.append(
+            f"mail.smtp_tls: 'none': {mail.smtp_host} is not this machine; use 'starttls' or 'implicit'"
+        )
+    if not mail.from_address:
+        faults.append("mail.from_address: '': the smtp transport needs a sender's address")
+    if mail.smtp_username and "BILLING_SMTP_PASSWORD" not in secrets:
+        faults.append(
+            "BILLING_SMTP_PASSWORD: the secret is missing, and mail.smtp_username is set; set it in the "
+            "environment or name its file in BILLING_SMTP_PASSWORD_FILE"
+        )
+    return faults

@@ -1,0 +1,214 @@
+"""Every configuration key: its type, its default, and what it means."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from billing.core.money import format_amount, parse_amount
+from billing.errors import InvalidAmount
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a URL's host is this machine itself, by address or as `localhost`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _micros(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError('write an amount in USDC, such as "50000.00"')
+    try:
+        return parse_amount(str(value))
+    except InvalidAmount as error:
+        raise ValueError(str(error)) from None
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise ValueError("not a time zone; write for example 'UTC' or 'Europe/Berlin'") from None
+    return name
+
+
+def _url(value: str) -> str:
+    """An empty string (unset) or an absolute http(s) URL without user, query or fragment."""
+    if not value:
+        return value
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("not a URL") from None
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise ValueError("write an absolute URL that starts with https://")
+    if "@" in parts.netloc:
+        raise ValueError("a URL must not hold a user name or password; keys come from the environment")
+    if parts.query or parts.fragment:
+        raise ValueError("a base URL has no query and no fragment")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("http:// is accepted for loopback addresses alone; use https://")
+    return value.rstrip("/")
+
+
+def _one_line(value: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise ValueError("must be one line without control characters")
+    return value
+
+
+def _address(value: str) -> str:
+    _one_line(value)
+    if value and not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value):
+        raise ValueError("not an e-mail address")
+    return value
+
+
+def _days(values: list[int]) -> list[int]:
+    if any(isinstance(day, bool) or not 1 <= day <= 3660 for day in values):
+        raise ValueError("whole numbers of days from 1 to 3660; an empty list switches it off")
+    return sorted(set(values))
+
+
+Micros = Annotated[int, BeforeValidator(_micros)]
+Url = Annotated[str, AfterValidator(_url)]
+Line = Annotated[str, AfterValidator(_one_line)]
+Address = Annotated[str, AfterValidator(_address)]
+Days = Annotated[list[int], AfterValidator(_days)]
+
+
+class Business(Section):
+    name: Annotated[Line, Field(min_length=1, max_length=120)] = "Example Business"
+    timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    locale: Literal["en", "de", "fr", "es", "pt"] = "en"
+    support_address: Address = ""
+    """Replies go here; empty: to mail.from_address."""
+    cancel_url: Url = ""
+    """Where a subscriber cancels; `{reference}` is put in. Empty: the mail says to reply."""
+    operator_address: Address = ""
+    """Who gets the run digest; empty: nobody."""
+
+
+class Database(Section):
+    url: Annotated[str, Field(min_length=1)] = "sqlite:///var/billing.db"
+
+
+class Mileston(Section):
+    environment: Literal["sandbox", "live"] = "sandbox"
+    recurring_payment_url: Url = ""
+    payment_link_url: Url = ""
+    invoice_url: Url = ""
+    checkout_url: Url = ""
+    """Where payers pay; empty: Mileston's own, or the sandbox's."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 15.0
+    """Total time limit of one call."""
+    requests_per_second: Annotated[float, Field(ge=0, le=100_000)] = 0.0
+    """0: no limit."""
+
+
+class Cycle(Section):
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
+    max_payments_per_run: Annotated[int, Field(ge=0)] = 100_000
+    max_amount_per_run: Micros = 10_000_000_000_000
+    max_unknown_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    max_consecutive_failures: Annotated[int, Field(ge=1)] = 100
+    catch_up_limit: Annotated[int, Field(ge=0, le=1000)] = 1
+
+
+class Reconcile(Section):
+    quiet_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    page_size: Annotated[int, Field(ge=1, le=100_000)] = 500
+    page_cap: Annotated[int, Field(ge=1, le=1000)] = 16
+    """The list is read with limits up to page_size × page_cap."""
+    when_absent: Literal["resend", "park"] = "resend"
+
+
+class Reminders(Section):
+    days_before: Days = [7, 3, 1]
+    yearly_days_before: Days = [30, 7]
+    """For intervals of a year or more."""
+
+
+class Dunning(Section):
+    days_after: Days = [1, 3, 7, 14]
+    final_after_days: Annotated[int, Field(ge=1, le=3660)] = 21
+    final_action: Literal["pause", "cancel", "keep"] = "pause"
+
+
+class Settle(Section):
+    max_gets_per_run: Annotated[int, Field(ge=0)] = 500
+    """Single status reads a run for payments that the list did not show."""
+
+
+class Mail(Section):
+    transport: Literal["file", "smtp", "console"] = "file"
+    outbox_dir: Annotated[str, Field(min_length=1)] = "var/outbox"
+    from_address: Address = "billing@example.com"
+    templates_dir: Annotated[str, Field(min_length=1)] = "templates"
+    smtp_host: Line = ""
+    smtp_port: Annotated[int, Field(ge=1, le=65535)] = 587
+    smtp_tls: Literal["starttls", "implicit", "none"] = "starttls"
+    smtp_username: Line = ""
+    smtp_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    retry_seconds: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    """First back-off after a temporary refusal; it doubles, for up to about four days."""
+    on_unknown: Literal["hold", "resend"] = "hold"
+    calendar_attachment: bool = False
+    digest_when_well: bool = False
+
+
+class Schedule(Section):
+    every_minutes: Annotated[float, Field(gt=0, le=1440)] = 10.0
+    cron: Line = ""
+    """A cron expression in UTC; when set it replaces every_minutes."""
+
+
+class Watch(Section):
+    listen: Annotated[Line, Field(max_length=100)] = ""
+    """host:port on loopback for /healthz, /readyz and /metrics of the daemon; empty: off."""
+    textfile: str = ""
+    """Where `run-once` writes metrics for the node exporter; empty: nowhere."""
+    ping_url: Url = ""
+    """Called at start (/start), success, and failure (/fail) of `run-once`; empty: nobody."""
+    jitter_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(Section):
+    """The whole configuration; a section a table of config.toml."""
+
+    business: Business = Business()
+    database: Database = Database()
+    mileston: Mileston = Mileston()
+    cycle: Cycle = Cycle()
+    reconcile: Reconcile = Reconcile()
+    reminders: Reminders = Reminders()
+    dunning: Dunning = Dunning()
+    settle: Settle = Settle()
+    mail: Mail = Mail()
+    schedule: Schedule = Schedule()
+    watch: Watch = Watch()
+
+
+def shown(key: str, value: object) -> object:
+    """A value as a person wrote it or would write it, without a password in it."""
+    if key == "cycle.max_amount_per_run" and isinstance(value, int):
+        return format_amount(value)
+    if key == "database.url":
+        return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:****@", str(value))
+    return value

@@ -1,0 +1,1 @@
+"""The rules of billing as pure functions: no I/O, no clock, no randomness."""

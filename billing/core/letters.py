@@ -1,0 +1,78 @@
+"""A notice as facts (`Letter`), as bytes (`RenderedMail`), and what came of sending it (`Delivery`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from billing.core.states import NoticeKind
+
+
+@dataclass(frozen=True, slots=True)
+class DigestItem:
+    """One thing that needs the operator: what it is, and the command to type."""
+
+    title: str
+    detail: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """The facts of one notice. Dates are dates in the business's zone; amounts are micro-USDC.
+
+    `days` counts to the due date in a reminder, and since it in an overdue notice. `thread` is the
+    same for all notices of one payment. `final_on` and `final_action` say what dunning will do if the
+    payment stays unpaid; `last_day` is the last day that is paid for when a subscription was cancelled.
+    """
+
+    kind: NoticeKind
+    dedupe_key: str
+    to_address: str
+    to_name: str
+    locale: str | None
+    reference: str
+    plan: str
+    amount_micros: int
+    thread: str
+    due_on: date | None = None
+    period_start: date | None = None
+    period_end: date | None = None  # the last day of the period, inclusive
+    pay_url: str | None = None
+    days: int | None = None
+    paid_on: date | None = None
+    next_due_on: date | None = None
+    final_on: date | None = None
+    final_action: str | None = None  # pause, cancel or keep
+    last_day: date | None = None
+    items: tuple[DigestItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedMail:
+    """One message, built once. `raw` uses CRLF line ends and is what goes on the wire."""
+
+    dedupe_key: str
+    sender: str
+    recipient: str
+    subject: str
+    message_id: str
+    raw: bytes
+    sha256: str
+
+
+class DeliveryKind(StrEnum):
+    SENT = "sent"  # the server took it
+    RETRY = "retry"  # 4xx: a temporary refusal of this message
+    FAILED = "failed"  # 5xx: a permanent refusal of this message
+    UNKNOWN = "unknown"  # the connection was lost after the last dot: it may have been taken
+    NOT_SENT = "not_sent"  # the channel went down before the last dot: this message is not to blame
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What came of handing over one message; `words` are the server's, without addresses."""
+
+    kind: DeliveryKind
+    words: str = ""

@@ -1,0 +1,76 @@
+"""The states of a payment and the one table of transitions between them.
+
+The store applies a transition by compare-and-set on the old state and checks the row count; a
+trigger made from the same table refuses every other change in the database itself.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from billing.errors import IllegalTransition
+
+
+class PaymentState(StrEnum):
+    PLANNED = "planned"  # due, not yet on the wire
+    SENDING = "sending"  # intent committed; the socket may be open
+    OPEN = "open"  # exists at Mileston, not yet paid
+    REJECTED = "rejected"  # definitely refused; a person must mend the data
+    UNKNOWN = "unknown"  # may or may not exist at Mileston
+    HELD = "held"  # over a safety brake or the catch-up limit
+    PARKED = "parked"  # no proof to be had; a person must decide
+    PAID = "paid"
+    UNCOLLECTIBLE = "uncollectible"  # dunning ended unpaid
+    VOID = "void"  # will never be charged
+
+
+S = PaymentState
+
+TRANSITIONS: dict[PaymentState, frozenset[PaymentState]] = {
+    S.PLANNED: frozenset({S.SENDING, S.HELD, S.VOID, S.UNKNOWN}),
+    S.SENDING: frozenset({S.OPEN, S.REJECTED, S.PLANNED, S.UNKNOWN}),
+    S.OPEN: frozenset({S.PAID, S.UNCOLLECTIBLE, S.VOID}),
+    S.REJECTED: frozenset({S.PLANNED, S.VOID}),
+    S.UNKNOWN: frozenset({S.OPEN, S.PLANNED, S.PARKED}),
+    S.HELD: frozenset({S.PLANNED, S.VOID, S.UNKNOWN}),
+    S.PARKED: frozenset({S.OPEN, S.PLANNED, S.VOID}),
+    S.PAID: frozenset(),
+    S.UNCOLLECTIBLE: frozenset({S.PAID}),
+    S.VOID: frozenset(),
+}
+
+NEEDS_A_PERSON = frozenset({S.REJECTED, S.UNKNOWN, S.HELD, S.PARKED})
+REMOTE = frozenset({S.OPEN, S.PAID, S.UNCOLLECTIBLE})
+
+
+def check_transition(old: PaymentState, new: PaymentState) -> None:
+    """Raise `IllegalTransition` unless the table joins the two states."""
+    if new not in TRANSITIONS[old]:
+        allowed = ", ".join(sorted(TRANSITIONS[old])) or "nothing: it is final"
+        raise IllegalTransition(f"a payment that is {old} can't become {new}; it can become {allowed}")
+
+
+class SubscriptionStatus(StrEnum):
+    ACTIVE = "active"
+    PAUSED = "paused"  # nothing is planned until resumed; the pause is not billed
+    CANCELLED = "cancelled"  # final
+    ENDED = "ended"  # every period up to ends_on is planned
+
+
+class NoticeKind(StrEnum):
+    NEXT_PAYMENT_DUE = "next_payment_due"
+    PAYMENT_CREATED = "payment_created"
+    PAYMENT_RECEIVED = "payment_received"
+    PAYMENT_OVERDUE = "payment_overdue"
+    SUBSCRIPTION_PAUSED = "subscription_paused"
+    SUBSCRIPTION_CANCELLED = "subscription_cancelled"
+    RUN_DIGEST = "run_digest"
+
+
+class NoticeState(StrEnum):
+    QUEUED = "queued"  # to be sent
+    SENDING = "sending"  # claimed; the mail server may have it
+    SENT = "sent"  # the mail server took it
+    FAILED = "failed"  # permanently refused, with the server's words
+    UNKNOWN = "unknown"  # the connection was lost after the last dot
+    SUPERSEDED = "superseded"  # no longer true when it was about to be sent
