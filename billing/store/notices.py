@@ -1,0 +1,237 @@
+"""The outbox: notices are queued with the fact that causes them, once for ever by dedupe key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from billing.core.states import NoticeKind, NoticeState
+from billing.store.models import notices, payments, subscriptions
+
+_N = notices.c
+
+
+def dedupe_key(kind: NoticeKind, reference: str, due_on: date | None = None, suffix: str = "") -> str:
+    """`payment_overdue.REF.2026-02-01.d3`: unique for ever, and safe as a file's name."""
+    parts = [kind.value, quote(reference, safe="@+"), due_on.isoformat() if due_on else "", suffix]
+    return ".".join(part for part in parts if part)
+
+
+def new_notice(
+    kind: NoticeKind,
+    key: str,
+    now: datetime,
+    *,
+    subscription_id: int | None = None,
+    payment_id: int | None = None,
+    due_on: date | None = None,
+    days: int | None = None,
+    facts: str = "",
+) -> dict[str, Any]:
+    """A row for `insert_notices`, queued to go out at once."""
+    return {
+        "dedupe_key": key,
+        "kind": kind.value,
+        "subscription_id": subscription_id,
+        "payment_id": payment_id,
+        "due_on": due_on,
+        "days": days,
+        "facts": facts,
+        "state": NoticeState.QUEUED.value,
+        "queued_at": now,
+        "next_try_at": now,
+        "tries": 0,
+        "to_address": "",
+        "subject": "",
+        "message_id": "",
+        "sha256": "",
+        "words": "",
+    }
+
+
+def insert_notices(tx: Connection, rows: Sequence[dict[str, Any]]) -> int:
+    """Queue notices; one whose dedupe key was ever used is left out. Answers how many were new."""
+    if not rows:
+        return 0
+    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
+    result = tx.execute(dialect.insert(notices).on_conflict_do_nothing(), list(rows))
+    return result.rowcount
+
+
+def queued_page(tx: Connection, now: datetime, after: tuple[datetime, int], limit: int) -> list[Row[Any]]:
+    """Notices whose time to be sent has come, oldest first, with the rows that they speak of; locked."""
+    at, row_id = after
+    query = (
+        _with_rows()
+        .where(
+            _N.state == NoticeState.QUEUED.value,
+            _N.next_try_at <= now,
+            (_N.next_try_at > at) | ((_N.next_try_at == at) & (_N.id > row_id)),
+        )
+        .order_by(_N.next_try_at, _N.id)
+        .limit(limit)
+        .with_for_update(of=notices, skip_locked=True)
+    )
+    return list(tx.execute(query))
+
+
+def _with_rows() -> Any:
+    s, p = subscriptions.c, payments.c
+    return (
+        select(
+            notices,
+            s.reference,
+            s.plan,
+            s.name,
+            s.email,
+            s.locale,
+            s.status,
+            s.amount_micros.label("current_amount_micros"),
+            s.anchor_on,
+            s.interval_count,
+            s.interval_unit,
+            s.bill_from,
+            s.ends_on,
+            s.cancel_on,
+            s.next_period,
+            s.next_due_on,
+            p.state.label("payment_state"),
+            p.amount_micros,
+            p.period_end_on,
+            p.remote_id,
+            p.marker,
+            p.paid_at,
+            p.dunning_policy,
+            p.looked_run_id,
+        )
+        .outerjoin(subscriptions, s.id == _N.subscription_id)
+        .outerjoin(payments, p.id == _N.payment_id)
+    )
+
+
+def with_rows(tx: Connection, notice_id: int) -> Row[Any] | None:
+    """One notice with the rows that it speaks of."""
+    return tx.execute(_with_rows().where(_N.id == notice_id)).first()
+
+
+_CLAIM = (
+    update(notices)
+    .where(_N.id == bindparam("row_id"), _N.state == NoticeState.QUEUED.value)
+    .values(
+        state=NoticeState.SENDING.value,
+        run_id=bindparam("run"),
+        lease_until=bindparam("until"),
+        tries=_N.tries + 1,
+        to_address=bindparam("to"),
+        subject=bindparam("what"),
+        message_id=bindparam("mid"),
+        sha256=bindparam("digest"),
+        rendered_at=bindparam("at"),
+    )
+)
+
+
+def claim(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Mark rendered notices as being sent, before the mail server hears of them.
+
+    Rows hold: row_id, run, until, to, what (subject), mid (Message-ID), digest, at (rendered).
+    """
+    if rows and tx.execute(_CLAIM, list(rows)).rowcount != len(rows):
+        raise RuntimeError("a notice was taken by somebody else under our lock")
+
+
+_FINISH = (
+    update(notices)
+    .where(
+        _N.id == bindparam("row_id"),
+        _N.state == NoticeState.SENDING.value,
+        _N.run_id == bindparam("run"),
+    )
+    .values(
+        state=bindparam("new_state"),
+        words=bindparam("new_words"),
+        sent_at=bindparam("at"),
+        next_try_at=bindparam("try_at"),
+        tries=bindparam("new_tries"),
+        raw=bindparam("bytes"),
+        lease_until=None,
+    )
+)
+
+
+def finish(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Write what came of sending.
+
+    Rows hold: row_id, run, new_state, new_words, at, try_at, new_tries, bytes.
+    """
+    if rows:
+        tx.execute(_FINISH, list(rows))
+
+
+def retire(tx: Connection, notice_ids: Sequence[int], state: NoticeState, words: str) -> None:
+    """Queued notices that will not go out: superseded, or failed because they can't be rendered."""
+    if notice_ids:
+        tx.execute(
+            update(notices)
+            .where(_N.id.in_(notice_ids), _N.state == NoticeState.QUEUED.value)
+            .values(state=state.value, words=words)
+        )
+
+
+def recover(tx: Connection, now: datetime, alone: bool) -> int:
+    """Notices left `sending` by a dead run may have gone out: they become `unknown`."""
+    statement = update(notices).where(_N.state == NoticeState.SENDING.value)
+    if not alone:
+        statement = statement.where(_N.lease_until < now)
+    words = "the run died while the mail server may have taken it"
+    return tx.execute(
+        statement.values(state=NoticeState.UNKNOWN.value, words=words, lease_until=None)
+    ).rowcount
+
+
+def requeue(tx: Connection, where_state: NoticeState, now: datetime, notice_id: int | None = None) -> int:
+    """Put notices in a final state back into the queue; the Message-ID stays the same."""
+    statement = update(notices).where(_N.state == where_state.value)
+    if notice_id is not None:
+        statement = statement.where(_N.id == notice_id)
+    return tx.execute(statement.values(state=NoticeState.QUEUED.value, next_try_at=now, tries=0)).rowcount
+
+
+def sent_reminders(tx: Connection, subscription_id: int, due_on: date) -> list[int]:
+    """The offsets of the reminders that were ever queued for a due date."""
+    query = select(_N.days).where(
+        _N.subscription_id == subscription_id,
+        _N.due_on == due_on,
+        _N.kind == NoticeKind.NEXT_PAYMENT_DUE.value,
+    )
+    return [days for days in tx.execute(query).scalars() if days is not None]
+
+
+def listing(
+    tx: Connection, states: Iterable[str] = (), subscription_id: int | None = None
+) -> Iterator[Row[Any]]:
+    """Notices, oldest first, with their subscription's reference and e-mail; streamed."""
+    query = (
+        select(notices, subscriptions.c.reference, subscriptions.c.email)
+        .outerjoin(subscriptions, subscriptions.c.id == _N.subscription_id)
+        .order_by(_N.id)
+    )
+    if states := tuple(states):
+        query = query.where(_N.state.in_(states))
+    if subscription_id is not None:
+        query = query.where(_N.subscription_id == subscription_id)
+    yield from tx.execution_options(yield_per=500).execute(query)
+
+
+def find(tx: Connection, notice_id: int) -> Row[Any] | None:
+    return tx.execute(select(notices).where(_N.id == notice_id).with_for_update()).first()
+
+
+def count_by_state(tx: Connection) -> dict[str, int]:
+    rows = tx.execute(select(_N.state, func.count()).group_by(_N.state))
+    return {row[0]: row[1] for row in rows}

@@ -1,0 +1,314 @@
+"""The write-ahead of submit: intents before the socket opens, outcomes after, both in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from billing.core.dunning import first_dunning_on
+from billing.core.outcomes import CreateOutcome, OutcomeKind
+from billing.core.states import NoticeKind, PaymentState, check_transition
+from billing.store.events import event, record
+from billing.store.models import attempts, payments
+from billing.store.notices import dedupe_key, insert_notices, new_notice
+
+_P = payments.c
+
+STATE_AFTER = {
+    OutcomeKind.CREATED: PaymentState.OPEN,
+    OutcomeKind.REFUSED: PaymentState.REJECTED,
+    OutcomeKind.UNAUTHORIZED: PaymentState.PLANNED,  # refused before anything was made
+    OutcomeKind.NOT_SENT: PaymentState.PLANNED,
+    OutcomeKind.UNKNOWN: PaymentState.UNKNOWN,
+}
+
+
+def intend(
+    tx: Connection, run_id: str, rows: Sequence[Any], now: datetime, lease_until: datetime, deadline: datetime
+) -> None:
+    """Move planned payments to `sending` and write their attempts, before anything is sent.
+
+    `rows` come from `planned_page` in this transaction. Raises RuntimeError if one is not planned any
+    more: then nothing is sent.
+    """
+    check_transition(PaymentState.PLANNED, PaymentState.SENDING)
+    statement = (
+        update(payments)
+        .where(_P.id.in_([row.id for row in rows]), _P.state == PaymentState.PLANNED.value)
+        .values(
+            state=PaymentState.SENDING.value,
+            run_id=run_id,
+            attempts=_P.attempts + 1,
+            lease_until=lease_until,
+            deadline_at=deadline,
+            remote_from_at=now,
+            absent_looks=0,
+            absent_at=None,
+            look_step=0,
+            next_look_at=None,
+            cause="",
+            updated_at=now,
+        )
+    )
+    if tx.execute(statement).rowcount != len(rows):
+        raise RuntimeError("a payment was taken by somebody else under our lock")
+    tx.execute(
+        insert(attempts),
+        [
+            {
+                "payment_id": row.id,
+                "number": row.attempts + 1,
+                "run_id": run_id,
+                "started_at": now,
+                "detail": "",
+            }
+            for row in rows
+        ],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one intent; `row` is its row of `planned_page`."""
+
+    row: Any
+    outcome: CreateOutcome
+    finished_at: datetime
+
+
+def write_outcomes(tx: Connection, run_id: str, results: Sequence[Result], now: datetime) -> list[Result]:
+    """Write outcomes and what follows from them; answers the results that came too late.
+
+    Too late is a result whose payment another run has meanwhile recovered: its lease had ended. Such
+    a payment is left to reconciliation, which will find what was made.
+    """
+    if not results:
+        return []
+    held = _still_ours(tx, run_id, [result.row.id for result in results])
+    used = _ids_in_use(tx, [r.outcome.remote_id for r in results if r.outcome.remote_id])
+    current = [_checked(result, used) for result in results if result.row.id in held]
+    opened = [r for r in current if r.outcome.kind is OutcomeKind.CREATED]
+    open_payments(
+        tx,
+        PaymentState.SENDING,
+        [(r.row, r.outcome.remote_id or "", r.finished_at) for r in opened],
+        f"run:{run_id}",
+        "created",
+        now,
+    )
+    _write_unopened(tx, run_id, [r for r in current if r.outcome.kind is not OutcomeKind.CREATED], now)
+    _finish_attempts(tx, results)
+    return [result for result in results if result.row.id not in held]
+
+
+def _still_ours(tx: Connection, run_id: str, ids: Sequence[int]) -> set[int]:
+    query = select(_P.id).where(_P.id.in_(ids), _P.state == PaymentState.SENDING.value, _P.run_id == run_id)
+    return set(tx.execute(query.with_for_update()).scalars())
+
+
+def _ids_in_use(tx: Connection, remote_ids: Sequence[str]) -> set[str]:
+    if not remote_ids:
+        return set()
+    found = set(tx.execute(select(_P.remote_id).where(_P.remote_id.in_(remote_ids))).scalars())
+    seen: set[str] = set()
+    for remote_id in remote_ids:
+        (found if remote_id in seen else seen).add(remote_id)
+    return found
+
+
+def _checked(result: Result, used: set[str]) -> Result:
+    """A create that answered with the id of another payment is not believed."""
+    if result.outcome.remote_id not in used:
+        return result
+    outcome = CreateOutcome(
+        OutcomeKind.UNKNOWN,
+        status=result.outcome.status,
+        detail="the API answered with the id of another payment",
+        mismatch=True,
+    )
+    return Result(result.row, outcome, result.finished_at)
+
+
+def open_payments(
+    tx: Connection,
+    old: PaymentState,
+    opened: Sequence[tuple[Any, str, datetime]],
+    actor: str,
+    action: str,
+    now: datetime,
+) -> None:
+    """Payments that exist at Mileston become `open`, with the notice and the event that belong to it.
+
+    `opened` holds (payment row with id, subscription_id, reference, due_on; remote id; the instant by
+    which it existed). Raises RuntimeError if one is not `old` any more.
+    """
+    if not opened:
+        return
+    check_transition(old, PaymentState.OPEN)
+    statement = (
+        update(payments)
+        .where(_P.id == bindparam("row_id"), _P.state == old.value)
+        .values(
+            state=PaymentState.OPEN.value,
+            remote_id=bindparam("remote"),
+            remote_by_at=bindparam("by_at"),
+            next_dun_on=bindparam("dun_on"),
+            lease_until=None,
+            next_look_at=None,
+            cause="",
+            updated_at=bindparam("now"),
+        )
+    )
+    moved = tx.execute(
+        statement,
+        [
+            {
+                "row_id": row.id,
+                "remote": remote_id,
+                "by_at": by_at,
+                "dun_on": first_dunning_on(row.due_on),
+                "now": now,
+            }
+            for row, remote_id, by_at in opened
+        ],
+    ).rowcount
+    if moved != len(opened):
+        raise RuntimeError("a payment was moved by somebody else under our lock")
+    insert_notices(
+        tx,
+        [
+            new_notice(
+                NoticeKind.PAYMENT_CREATED,
+                dedupe_key(NoticeKind.PAYMENT_CREATED, row.reference, row.due_on),
+                now,
+                subscription_id=row.subscription_id,
+                payment_id=row.id,
+                due_on=row.due_on,
+            )
+            for row, _, _ in opened
+        ],
+    )
+    record(
+        tx,
+        [
+            event(now, actor, action, remote_id, subscription_id=row.subscription_id, payment_id=row.id)
+            for row, remote_id, _ in opened
+        ],
+    )
+
+
+def _write_unopened(tx: Connection, run_id: str, results: Sequence[Result], now: datetime) -> None:
+    if not results:
+        return
+    statement = (
+        update(payments)
+        .where(_P.id == bindparam("row_id"), _P.state == PaymentState.SENDING.value)
+        .values(
+            state=bindparam("new_state"),
+            cause=bindparam("new_cause"),
+            attention=bindparam("new_attention"),
+            # The sender is done with it: nothing can still be on its way from us.
+            deadline_at=bindparam("done_at"),
+            lease_until=None,
+            next_look_at=None,
+            updated_at=bindparam("now"),
+        )
+    )
+    rows, lines = [], []
+    for result in results:
+        outcome = result.outcome
+        new = STATE_AFTER[outcome.kind]
+        check_transition(PaymentState.SENDING, new)
+        rows.append(
+            {
+                "row_id": result.row.id,
+                "new_state": new.value,
+                "new_cause": outcome.detail,
+                "new_attention": outcome.detail if outcome.mismatch else "",
+                "done_at": result.finished_at,
+                "now": now,
+            }
+        )
+        lines.append(
+            event(
+                now,
+                f"run:{run_id}",
+                outcome.kind.value,
+                outcome.detail,
+                subscription_id=result.row.subscription_id,
+                payment_id=result.row.id,
+            )
+        )
+    if tx.execute(statement, rows).rowcount != len(rows):
+        raise RuntimeError("a payment was moved by somebody else under our lock")
+    record(tx, lines)
+
+
+def _finish_attempts(tx: Connection, results: Sequence[Result]) -> None:
+    statement = (
+        update(attempts)
+        .where(
+            attempts.c.payment_id == bindparam("row_id"),
+            attempts.c.number == bindparam("which"),
+            attempts.c.outcome.is_(None),
+        )
+        .values(
+            outcome=bindparam("kind"),
+            status=bindparam("answered"),
+            detail=bindparam("words"),
+            finished_at=bindparam("done_at"),
+        )
+    )
+    tx.execute(
+        statement,
+        [
+            {
+                "row_id": result.row.id,
+                "which": result.row.attempts + 1,
+                "kind": result.outcome.kind.value,
+                "answered": result.outcome.status,
+                "words": result.outcome.detail,
+                "done_at": result.finished_at,
+            }
+            for result in results
+        ],
+    )
+
+
+def recover(tx: Connection, run_id: str, now: datetime, alone: bool, limit: int) -> int:
+    """Payments left `sending` by a dead run become `unknown`; answers how many.
+
+    With `alone` (this process holds the database's only cycle) every such run is dead, so nothing of
+    it can be sent after `now`. Otherwise only an ended lease shows it, and its deadline stays.
+    """
+    query = select(_P.id, _P.subscription_id, _P.deadline_at).where(_P.state == PaymentState.SENDING.value)
+    if not alone:
+        query = query.where(_P.lease_until < now)
+    rows = list(tx.execute(query.order_by(_P.id).limit(limit).with_for_update(skip_locked=True)))
+    check_transition(PaymentState.SENDING, PaymentState.UNKNOWN)
+    if rows:
+        statement = (
+            update(payments)
+            .where(_P.id == bindparam("row_id"), _P.state == PaymentState.SENDING.value)
+            .values(
+                state=PaymentState.UNKNOWN.value,
+                cause="its run died before the outcome was written",
+                deadline_at=bindparam("ended_at"),
+                lease_until=None,
+                updated_at=now,
+            )
+        )
+        ended = [min(row.deadline_at, now) if alone else row.deadline_at for row in rows]
+        tx.execute(statement, [{"row_id": r.id, "ended_at": e} for r, e in zip(rows, ended, strict=True)])
+    record(
+        tx,
+        [
+            event(now, f"run:{run_id}", "recovered", subscription_id=r.subscription_id, payment_id=r.id)
+            for r in rows
+        ],
+    )
+    return len(rows)
