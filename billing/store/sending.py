@@ -156,6 +156,7 @@ def open_payments(
             state=PaymentState.OPEN.value,
             remote_id=bindparam("remote"),
             remote_by_at=bindparam("by_at"),
+            looked_at=bindparam("by_at"),
             next_dun_on=bindparam("dun_on"),
             lease_until=None,
             next_look_at=None,

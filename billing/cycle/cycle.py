@@ -1,0 +1,66 @@
+"""One pass over everything.
+
+recover     what a dead run left in the middle of sending becomes unknown
+reconcile   unknowns are looked up by marker: adopted, proved absent, or parked
+plan        due periods become payments, and schedules move on, in one transaction
+submit      intent committed, then socket; outcomes written back in groups
+settle      open payments are read; paid ones get a receipt
+dun         those read as unpaid take their next step
+remind      upcoming payments at their offsets
+deliver     the outbox
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from billing.cycle.deliver import deliver
+from billing.cycle.dun import dun
+from billing.cycle.plan import plan
+from billing.cycle.ports import Context
+from billing.cycle.reconcile import reconcile
+from billing.cycle.recover import recover
+from billing.cycle.remind import remind
+from billing.cycle.report import Report
+from billing.cycle.settle import settle
+from billing.cycle.submit import submit
+from billing.store import payments, runs
+
+STEPS: tuple[Callable[[Context], Awaitable[None]], ...] = (
+    recover,
+    reconcile,
+    plan,
+    submit,
+    settle,
+    dun,
+    remind,
+    deliver,
+)
+
+
+async def run_cycle(ctx: Context) -> Report:
+    """Run every step once and record the run. Raises StoreError if the database fails."""
+    began = ctx.clock()
+    with ctx.db.transaction() as tx:
+        runs.start(tx, ctx.run_id, ctx.as_of, began)
+    for step in STEPS:
+        if ctx.stopping():
+            ctx.report.stopped = ctx.report.stopped or "asked to stop"
+            break
+        await step(ctx)
+        ctx.checkpoint(f"{step.__name__}.done")
+    return _close(ctx, began)
+
+
+def _close(ctx: Context, began: datetime) -> Report:
+    report = ctx.report
+    now = ctx.clock()
+    with ctx.db.transaction() as tx:
+        report.needs_a_person = payments.needing_a_person(tx)
+        report.seconds = (now - began).total_seconds()
+        if not report.conserved():
+            report.problems.append("the counts of this run do not add up; please report this")
+        runs.finish(tx, ctx.run_id, report.outcome, json.dumps(report.to_json()), now)
+    return report

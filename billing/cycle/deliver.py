@@ -1,0 +1,202 @@
+"""Step 8: the outbox is emptied; every notice ends as sent, failed, unknown or superseded, or waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from billing.core.letters import Delivery, DeliveryKind, RenderedMail
+from billing.core.states import NoticeState
+from billing.cycle.letter import letter_for, no_longer_holds
+from billing.cycle.pipeline import Pipeline
+from billing.cycle.ports import Context
+from billing.errors import MailError, TemplateError
+from billing.store import notices
+from billing.store.events import event, record
+
+_LEASE = timedelta(minutes=15)
+_MOST_TRIES = 11
+"""Doubling from five minutes, the last try comes after about three and a half days."""
+_WINDOW_PER_LANE = 25
+
+
+async def deliver(ctx: Context) -> None:
+    """Send what is queued and due. One bad notice never stops the others; a lost server ends the step."""
+    _resend_unknown(ctx)
+    outbox = _Outbox(ctx)
+    lanes = ctx.settings.mail.concurrency if ctx.settings.mail.transport == "smtp" else 1
+    await Pipeline(outbox.turn, outbox.send, lanes, lanes * _WINDOW_PER_LANE).run()
+    if outbox.channel_fault:
+        ctx.report.problems.append(f"mail: {outbox.channel_fault}")
+    with ctx.db.read() as connection:
+        states = notices.count_by_state(connection)
+    ctx.report.notices_held = states.get(NoticeState.QUEUED, 0) + states.get(NoticeState.UNKNOWN, 0)
+
+
+def _resend_unknown(ctx: Context) -> None:
+    if ctx.settings.mail.on_unknown == "resend":
+        with ctx.db.transaction() as tx:
+            notices.requeue(tx, NoticeState.UNKNOWN, ctx.clock())
+
+
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    row: Any
+    mail: RenderedMail
+    delivery: Delivery
+    at: datetime
+
+
+class _Outbox:
+    """Takes queued notices up, hands them over, and puts down what the server said."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.began = ctx.clock()
+        self.after = (datetime.min.replace(tzinfo=UTC), 0)
+        self.channel_fault = ""
+        self.done = 0
+
+    def turn(self, finished: list[_Posted], room: int) -> list[tuple[Any, RenderedMail]]:
+        """Write what came of deliveries and claim the next notices, in one transaction."""
+        ctx = self.ctx
+        ctx.checkpoint("deliver.before-commit")
+        with ctx.db.transaction() as tx:
+            self._finish(tx, finished)
+            taken: list[tuple[Any, RenderedMail]] = []
+            while room > 0 and not taken and not self.channel_fault and not ctx.stopping():
+                rows = notices.queued_page(tx, self.began, self.after, room)
+                if not rows:
+                    break
+                self.after = (rows[-1].next_try_at, rows[-1].id)
+                taken = self._claim(tx, rows)
+        ctx.checkpoint("deliver.committed")
+        self.done += len(finished)
+        ctx.progress("deliver", self.done, max(self.done, self.ctx.report.notices_queued))
+        return taken
+
+    def _claim(self, tx: Connection, rows: list[Any]) -> list[tuple[Any, RenderedMail]]:
+        """Check that each notice still holds, render it, and mark it as being sent."""
+        ctx = self.ctx
+        now = ctx.clock()
+        taken = []
+        for row in rows:
+            reason = no_longer_holds(row, ctx.as_of)
+            if reason:
+                notices.retire(tx, [row.id], NoticeState.SUPERSEDED, reason)
+                self._log(tx, row, "superseded", reason, now)
+                continue
+            try:
+                mail = _render(ctx, row, now)
+            except TemplateError as error:
+                notices.retire(tx, [row.id], NoticeState.FAILED, str(error))
+                self._log(tx, row, "failed", "it can't be rendered", now)
+                ctx.report.notices_failed += 1
+                continue
+            taken.append((row, mail))
+        notices.claim(
+            tx,
+            [
+                {
+                    "row_id": row.id,
+                    "run": ctx.run_id,
+                    "until": now + _LEASE,
+                    "to": mail.recipient,
+                    "what": mail.subject,
+                    "mid": mail.message_id,
+                    "digest": mail.sha256,
+                    "at": row.rendered_at or now,
+                }
+                for row, mail in taken
+            ],
+        )
+        return taken
+
+    async def send(self, item: tuple[Any, RenderedMail]) -> _Posted:
+        row, mail = item
+        if self.channel_fault or self.ctx.stopping():
+            delivery = Delivery(DeliveryKind.NOT_SENT, self.channel_fault)
+        elif self.ctx.clock() > self.began + _LEASE and self._lease_is_over(row):
+            delivery = Delivery(DeliveryKind.NOT_SENT, "its lease had ended before it was sent")
+        else:
+            try:
+                delivery = await self.ctx.transport.send(mail)
+            except MailError as error:
+                self.channel_fault = str(error)
+                delivery = Delivery(DeliveryKind.NOT_SENT, "the mail server was lost")
+        return _Posted(row, mail, delivery, self.ctx.clock())
+
+    def _lease_is_over(self, row: Any) -> bool:
+        with self.ctx.db.read() as connection:
+            now = notices.find(connection, row.id)
+        ours = now is not None and now.state == NoticeState.SENDING and now.run_id == self.ctx.run_id
+        return not ours or now is None or now.lease_until < self.ctx.clock()
+
+    def _finish(self, tx: Connection, finished: list[_Posted]) -> None:
+        rows = [self._after(posted) for posted in finished]
+        notices.finish(tx, rows)
+        for posted, row in zip(finished, rows, strict=True):
+            if row["new_state"] in (NoticeState.FAILED, NoticeState.UNKNOWN):
+                self._log(tx, posted.row, row["new_state"], posted.delivery.words, posted.at)
+
+    def _after(self, posted: _Posted) -> dict[str, Any]:
+        """The row of a notice after one delivery."""
+        report, delivery = self.ctx.report, posted.delivery
+        tries = posted.row.tries + (delivery.kind is not DeliveryKind.NOT_SENT)
+        state, try_at = NoticeState.QUEUED, posted.row.next_try_at
+        if delivery.kind is DeliveryKind.SENT:
+            state = NoticeState.SENT
+            report.notices_sent += 1
+        elif delivery.kind is DeliveryKind.UNKNOWN:
+            state = NoticeState.UNKNOWN
+            report.notices_failed += 1
+        elif delivery.kind is DeliveryKind.FAILED or tries >= _MOST_TRIES:
+            state = NoticeState.FAILED
+            report.notices_failed += 1
+        elif delivery.kind is DeliveryKind.RETRY:
+            try_at = posted.at + self._back_off(tries)
+        sent = state is NoticeState.SENT
+        return {
+            "row_id": posted.row.id,
+            "run": self.ctx.run_id,
+            "new_state": state.value,
+            "new_words": delivery.words,
+            "at": posted.at if sent else None,
+            "try_at": try_at,
+            "new_tries": tries,
+            "bytes": None if sent else posted.mail.raw,
+        }
+
+    def _back_off(self, tries: int) -> timedelta:
+        return timedelta(seconds=self.ctx.settings.mail.retry_seconds * 2 ** (tries - 1))
+
+    def _log(self, tx: Connection, row: Any, action: str, detail: str, now: datetime) -> None:
+        line = event(
+            now,
+            self.ctx.actor,
+            f"notice_{action}",
+            f"{row.kind}: {detail}",
+            subscription_id=row.subscription_id,
+            payment_id=row.payment_id,
+            notice_id=row.id,
+        )
+        record(tx, [line])
+
+
+def _render(ctx: Context, row: Any, now: datetime) -> RenderedMail:
+    """The message: the same bytes again if it was rendered before and may have to go out again."""
+    if row.raw is not None:
+        return RenderedMail(
+            dedupe_key=row.dedupe_key,
+            sender=ctx.settings.mail.from_address,
+            recipient=row.to_address,
+            subject=row.subject,
+            message_id=row.message_id,
+            raw=row.raw,
+            sha256=row.sha256,
+        )
+    letter = letter_for(row, ctx.settings, ctx.as_of, ctx.gateway.checkout_url)
+    return ctx.renderer.render(letter, row.rendered_at or now)

@@ -1,0 +1,106 @@
+"""From a notice's rows to the facts of its letter, and whether it may still go out at all; pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from billing.config import Settings
+from billing.core.letters import DigestItem, Letter
+from billing.core.schedule import Terms
+from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
+from billing.cycle.dun import policy_for
+from billing.store.subscriptions import terms_of
+
+_K = NoticeKind
+
+
+def no_longer_holds(row: Any, today: date) -> str:
+    """Why a queued notice must not go out any more, or '' (mozilla/fxa#9692: notices after cancelling)."""
+    kind = NoticeKind(row.kind)
+    if kind is _K.NEXT_PAYMENT_DUE:
+        if row.status != SubscriptionStatus.ACTIVE:
+            return f"the subscription is {row.status}"
+        if row.next_due_on != row.due_on:
+            return "that payment will not come, or came already"
+        return "" if row.due_on > today else "the due date has come"
+    if kind in (_K.PAYMENT_CREATED, _K.PAYMENT_OVERDUE) and row.payment_state != PaymentState.OPEN:
+        return f"the payment is {row.payment_state}"
+    if kind is _K.SUBSCRIPTION_PAUSED and row.status != SubscriptionStatus.PAUSED:
+        return f"the subscription is {row.status} again"
+    return ""
+
+
+def letter_for(row: Any, settings: Settings, today: date, checkout_url: Callable[[str], str]) -> Letter:
+    """The letter of a row of `queued_page`. `checkout_url` makes a pay link of a remote id."""
+    kind = NoticeKind(row.kind)
+    facts = json.loads(row.facts) if row.facts else {}
+    if kind is _K.RUN_DIGEST:
+        return _digest(row, settings, facts)
+    start, end = _period(row)
+    payable = row.payment_state in (PaymentState.OPEN, PaymentState.UNCOLLECTIBLE)
+    return Letter(
+        kind=kind,
+        dedupe_key=row.dedupe_key,
+        to_address=row.email,
+        to_name=row.name,
+        locale=row.locale,
+        reference=row.reference,
+        plan=row.plan,
+        amount_micros=row.amount_micros or row.current_amount_micros,
+        thread=f"{row.reference}/{row.due_on}",
+        due_on=row.due_on,
+        period_start=start,
+        period_end=end,
+        pay_url=checkout_url(row.remote_id) if payable and row.remote_id else None,
+        days=abs((row.due_on - today).days) if row.due_on else None,
+        paid_on=_paid_on(row, settings),
+        next_due_on=row.next_due_on if row.status == SubscriptionStatus.ACTIVE else None,
+        **_dunning_end(row, settings, kind),
+        last_day=date.fromisoformat(facts["last_day"]) if facts.get("last_day") else None,
+    )
+
+
+def _period(row: Any) -> tuple[date | None, date | None]:
+    """The first and last day of the period that the notice speaks of."""
+    if row.due_on is None:
+        return None, None
+    if row.period_end_on is not None:
+        return row.due_on, row.period_end_on
+    terms: Terms = terms_of(row)
+    return row.due_on, terms.period_end_on(terms.first_period(row.due_on))
+
+
+def _paid_on(row: Any, settings: Settings) -> date | None:
+    if row.paid_at is None:
+        return None
+    paid: date = row.paid_at.astimezone(ZoneInfo(settings.business.timezone)).date()
+    return paid
+
+
+def _dunning_end(row: Any, settings: Settings, kind: NoticeKind) -> dict[str, Any]:
+    if kind is not _K.PAYMENT_OVERDUE or row.period_end_on is None:
+        return {}
+    policy = policy_for(row, settings)
+    return {
+        "final_on": row.due_on + timedelta(days=policy.final_after),
+        "final_action": policy.final_action.value,
+    }
+
+
+def _digest(row: Any, settings: Settings, facts: dict[str, Any]) -> Letter:
+    return Letter(
+        kind=_K.RUN_DIGEST,
+        dedupe_key=row.dedupe_key,
+        to_address=settings.business.operator_address,
+        to_name="",
+        locale=None,
+        reference="",
+        plan="",
+        amount_micros=0,
+        thread="run_digest",
+        items=tuple(DigestItem(**item) for item in facts.get("items", ())),
+    )

@@ -1,0 +1,154 @@
+"""Step 3: due subscriptions become payments, and their schedules move on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from billing.config import Settings
+from billing.core.markers import marker_for
+from billing.core.reminders import offsets_for
+from billing.core.schedule import PeriodPlan, plan_periods
+from billing.core.states import PaymentState, SubscriptionStatus
+from billing.cycle.ports import Context
+from billing.store import payments, subscriptions
+from billing.store.database import restored_on
+from billing.store.events import event, record
+
+_PAGE = 500
+_CATCH_UP = "missed before the latest due period, over cycle.catch_up_limit"
+_RESTORED = "the database came back from a backup: it may exist at Mileston already"
+
+
+async def plan(ctx: Context) -> None:
+    """Page by page: insert the payments of due periods and advance the schedule, in one transaction."""
+    planned = 0
+    while not ctx.stopping():
+        ctx.checkpoint("plan.before-commit")
+        with ctx.db.transaction() as tx:
+            rows = subscriptions.due_page(tx, ctx.as_of, _PAGE)
+            planned += _plan_page(tx, ctx, rows)
+        ctx.checkpoint("plan.committed")
+        ctx.progress("plan", planned, planned)
+        if len(rows) < _PAGE:
+            break
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What planning does to one subscription."""
+
+    subscription: Row[Any]
+    plan: PeriodPlan
+    next_remind_on: date | None
+    status: str
+
+
+def decide(row: Row[Any], settings: Settings, today: date) -> Decision:
+    """Which periods of a due subscription are charged, and when it comes up next; pure."""
+    terms = subscriptions.terms_of(row)
+    found = plan_periods(terms, row.next_period, today, settings.cycle.catch_up_limit)
+    status = row.status
+    if found.next_due_on is None:
+        cancelled = row.cancel_on is not None and today >= row.cancel_on
+        ended = row.cancel_on is None
+        status = (SubscriptionStatus.CANCELLED if cancelled else SubscriptionStatus.ENDED).value
+        status = status if cancelled or ended else row.status
+    return Decision(row, found, first_reminder_on(row, found.next_due_on, settings), status)
+
+
+def first_reminder_on(row: Row[Any], due_on: date | None, settings: Settings) -> date | None:
+    """The day of the earliest reminder of a due date, or None if there is none."""
+    if due_on is None:
+        return None
+    interval = subscriptions.terms_of(row).interval
+    offsets = offsets_for(interval, settings.reminders.days_before, settings.reminders.yearly_days_before)
+    return due_on - timedelta(days=offsets[0]) if offsets else None
+
+
+def _plan_page(tx: Connection, ctx: Context, rows: list[Row[Any]]) -> int:
+    """Store the decisions about one page; answers how many payments were planned."""
+    if not rows:
+        return 0
+    now = ctx.clock()
+    doubtful_through = restored_on(tx) or date.min
+    decisions = [decide(row, ctx.settings, ctx.as_of) for row in rows]
+    wanted = [
+        payment_row(decision.subscription, period, now, doubtful_through)
+        for decision in decisions
+        for period in decision.plan.periods
+    ]
+    ids = payments.insert_payments(tx, wanted)
+    subscriptions.advance(
+        tx,
+        [
+            {
+                "row_id": decision.subscription.id,
+                "old_period": decision.subscription.next_period,
+                "next_period": decision.plan.next_period,
+                "next_due_on": decision.plan.next_due_on,
+                "next_remind_on": decision.next_remind_on,
+                "status": decision.status,
+                "now": now,
+            }
+            for decision in decisions
+        ],
+    )
+    new = [row for row in wanted if row["marker"] in ids]
+    _count(ctx, new)
+    record(
+        tx,
+        [
+            event(
+                now,
+                ctx.actor,
+                row["state"],
+                row["cause"] or f"due {row['due_on']}",
+                subscription_id=row["subscription_id"],
+                payment_id=ids[row["marker"]],
+            )
+            for row in new
+        ],
+    )
+    return len(new)
+
+
+def _count(ctx: Context, new: list[dict[str, Any]]) -> None:
+    """Held ones end here; planned ones are counted when submit takes them up."""
+    held = sum(row["state"] == PaymentState.HELD for row in new)
+    unknown = sum(row["state"] == PaymentState.UNKNOWN for row in new)
+    ctx.report.due += held + unknown
+    ctx.report.held += held
+    ctx.report.unknown += unknown
+
+
+def payment_row(row: Row[Any], period: Any, now: datetime, doubtful_through: date) -> dict[str, Any]:
+    """The payment of one period. After a restore it is looked up before it is sent."""
+    state, cause = PaymentState.PLANNED, ""
+    if period.held:
+        state, cause = PaymentState.HELD, _CATCH_UP
+    elif period.due_on <= doubtful_through:
+        state, cause = PaymentState.UNKNOWN, _RESTORED
+    return {
+        "subscription_id": row.id,
+        "period": period.n,
+        "due_on": period.due_on,
+        "period_end_on": period.period_end_on,
+        "amount_micros": row.amount_micros,
+        "marker": marker_for(row.reference, period.due_on),
+        "state": state.value,
+        "cause": cause,
+        "attention": "",
+        "attempts": 0,
+        "absent_looks": 0,
+        "look_step": 0,
+        "dunning_step": 0,
+        # Nothing can have been made at Mileston before the eve of the due date, in any time zone.
+        "remote_from_at": datetime.combine(period.due_on - timedelta(days=1), time.min, UTC),
+        "deadline_at": now,
+        "created_at": now,
+        "updated_at": now,
+    }

@@ -1,0 +1,87 @@
+"""What the cycle asks of the payments API and of the mail: protocols, not implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol
+
+from billing.config import Settings
+from billing.core.brakes import BrakeLimits, Brakes
+from billing.core.letters import Delivery, Letter, RenderedMail
+from billing.core.outcomes import CreateOutcome, PaymentRequest, RemotePayment
+from billing.cycle.report import Report
+from billing.store.database import Database
+
+
+class Gateway(Protocol):
+    """The payments API. `create` never raises; the others raise GatewayError."""
+
+    async def create(self, request: PaymentRequest, send_by: datetime) -> CreateOutcome: ...
+
+    async def list(self, limit: int) -> list[RemotePayment]: ...
+
+    async def get(self, remote_id: str) -> RemotePayment | None: ...
+
+    async def delete(self, remote_id: str) -> bool: ...
+
+    def checkout_url(self, remote_id: str) -> str: ...
+
+
+class Transport(Protocol):
+    """Hands over rendered mail. `send` raises MailError if the channel as a whole is down."""
+
+    async def send(self, mail: RenderedMail) -> Delivery: ...
+
+
+class Renderer(Protocol):
+    """Makes the message of a letter. Raises TemplateError."""
+
+    def render(self, letter: Letter, now: datetime) -> RenderedMail: ...
+
+
+def _nothing(*_args: object) -> None:
+    return None
+
+
+@dataclass
+class Context:
+    """Everything one run works with; made once, by the app.
+
+    `as_of` is the business date that the run bills for; `clock` tells real time, aware UTC, for
+    leases, back-off and quiet windows. `alone` says that no other cycle can be running on this
+    database. `stopping` turns true when the run was asked to end soon.
+    """
+
+    db: Database
+    gateway: Gateway
+    transport: Transport
+    renderer: Renderer
+    settings: Settings
+    run_id: str
+    as_of: date
+    clock: Callable[[], datetime]
+    report: Report
+    alone: bool = True
+    stopping: Callable[[], bool] = field(default=lambda: False)
+    progress: Callable[[str, int, int], None] = _nothing
+    """Called with (step, done, total)."""
+    checkpoint: Callable[[str], None] = _nothing
+    """Called at every named crash point; the crash campaign kills the process there."""
+    brakes: Brakes = field(init=False)
+
+    def __post_init__(self) -> None:
+        cycle = self.settings.cycle
+        self.brakes = Brakes(
+            BrakeLimits(
+                cycle.max_payments_per_run,
+                cycle.max_amount_per_run,
+                cycle.max_unknown_share,
+                cycle.max_consecutive_failures,
+            )
+        )
+
+    @property
+    def actor(self) -> str:
+        return f"run:{self.run_id}"

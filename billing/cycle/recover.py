@@ -1,0 +1,19 @@
+"""Step 1: what a dead run left in the middle of sending may or may not have happened."""
+
+from __future__ import annotations
+
+from billing.cycle.ports import Context
+from billing.store import notices, sending
+
+_PAGE = 500
+
+
+async def recover(ctx: Context) -> None:
+    """Payments and notices left `sending` by a dead run become `unknown`, never planned again."""
+    while True:
+        with ctx.db.transaction() as tx:
+            found = sending.recover(tx, ctx.run_id, ctx.clock(), ctx.alone, _PAGE)
+        if found < _PAGE:
+            break
+    with ctx.db.transaction() as tx:
+        notices.recover(tx, ctx.clock(), ctx.alone)

@@ -1,0 +1,94 @@
+"""Step 7: subscribers are told of the next payment, at the offsets that the config names."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from billing.config import Settings
+from billing.core.reminders import decide_reminder, offsets_for
+from billing.core.states import NoticeKind
+from billing.cycle.plan import first_reminder_on
+from billing.cycle.ports import Context
+from billing.store import notices, subscriptions
+from billing.store.models import identity
+
+_PAGE = 500
+
+
+async def remind(ctx: Context) -> None:
+    """Queue the reminder whose day has come; of several that were missed, the nearest alone."""
+    _follow_config(ctx)
+    while not ctx.stopping():
+        with ctx.db.transaction() as tx:
+            rows = subscriptions.remind_page(tx, ctx.as_of, _PAGE)
+            _remind_page(tx, ctx, rows)
+        if len(rows) < _PAGE:
+            return
+
+
+def decide(row: Any, settings: Settings, today: Any) -> tuple[int | None, Any]:
+    """The offset whose reminder goes out today, or None, and the day of the next one; pure."""
+    if row.next_due_on is None:
+        return None, None
+    interval = subscriptions.terms_of(row).interval
+    offsets = offsets_for(interval, settings.reminders.days_before, settings.reminders.yearly_days_before)
+    decision = decide_reminder(row.next_due_on, offsets, today)
+    return decision.send, decision.next_on
+
+
+def _remind_page(tx: Connection, ctx: Context, rows: list[Any]) -> None:
+    now = ctx.clock()
+    queued, looked = [], []
+    for row in rows:
+        send, next_on = decide(row, ctx.settings, ctx.as_of)
+        looked.append({"row_id": row.id, "next_remind_on": next_on})
+        # A reminder as near or nearer went out already if the offsets were changed since.
+        if send is None or any(d <= send for d in notices.sent_reminders(tx, row.id, row.next_due_on)):
+            continue
+        queued.append(
+            notices.new_notice(
+                NoticeKind.NEXT_PAYMENT_DUE,
+                notices.dedupe_key(NoticeKind.NEXT_PAYMENT_DUE, row.reference, row.next_due_on, f"d{send}"),
+                now,
+                subscription_id=row.id,
+                due_on=row.next_due_on,
+                days=send,
+            )
+        )
+    subscriptions.set_next_remind(tx, looked)
+    ctx.report.notices_queued += notices.insert_notices(tx, queued)
+
+
+def offsets_key(settings: Settings) -> str:
+    """What the stored reminder days were computed with."""
+    reminders = settings.reminders
+    return json.dumps([reminders.days_before, reminders.yearly_days_before])
+
+
+def _follow_config(ctx: Context) -> None:
+    """When the offsets were changed, every subscription's next look is computed anew."""
+    key = offsets_key(ctx.settings)
+    with ctx.db.read() as connection:
+        if connection.execute(select(identity.c.reminder_offsets)).scalar() == key:
+            return
+    after_id = 0
+    while True:
+        with ctx.db.transaction() as tx:
+            rows = subscriptions.active_page(tx, after_id, _PAGE)
+            subscriptions.set_next_remind(
+                tx,
+                [
+                    {
+                        "row_id": row.id,
+                        "next_remind_on": first_reminder_on(row, row.next_due_on, ctx.settings),
+                    }
+                    for row in rows
+                ],
+            )
+            if len(rows) < _PAGE:
+                tx.execute(update(identity).values(reminder_offsets=key))
+                return
+        after_id = rows[-1].id

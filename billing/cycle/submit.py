@@ -1,0 +1,227 @@
+"""Step 4: planned payments go to the API, each intent committed before its socket opens."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest
+from billing.core.states import PaymentState, SubscriptionStatus
+from billing.cycle.pipeline import Pipeline
+from billing.cycle.ports import Context
+from billing.store import payments, sending
+from billing.store.events import event, record
+from billing.store.sending import Result
+
+_QUEUE_SECONDS = 5.0
+"""How long an intent may wait for a lane beyond one time limit of the API."""
+_HOLD_PAGE = 500
+_LONGEST_PAUSE_SECONDS = 60.0
+
+
+async def submit(ctx: Context) -> None:
+    """Send every planned payment that the brakes admit; write outcomes back in groups."""
+    feed = _Feed(ctx)
+    window = max(64, 8 * ctx.settings.cycle.concurrency)
+    try:
+        await Pipeline(feed.turn, feed.send, ctx.settings.cycle.concurrency, window).run()
+    finally:
+        feed.account_for_the_rest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Intent:
+    row: Any
+    send_by: datetime
+
+
+class _Feed:
+    """Takes payments up, sends them, and puts down what came of it."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.pace = _Pace(ctx.settings.mileston.requests_per_second)
+        self.after_id = 0
+        with ctx.db.read() as connection:
+            self.total = payments.count_planned(connection, ctx.as_of)
+        self.done = 0
+
+    def turn(self, finished: list[Result], room: int) -> list[_Intent]:
+        """Write outcomes and commit the next intents, in one transaction."""
+        ctx = self.ctx
+        ctx.checkpoint("submit.before-commit")
+        taken: list[Any] = []
+        with ctx.db.transaction() as tx:
+            now = ctx.clock()
+            late = sending.write_outcomes(tx, ctx.run_id, finished, now)
+            held = 0
+            send_by = now + timedelta(seconds=ctx.settings.mileston.timeout_seconds + _QUEUE_SECONDS)
+            if room > 0 and not self._stopped():
+                taken, held = self._take(tx, now, send_by, room)
+        ctx.checkpoint("submit.committed")
+        self._count(finished, late, held)
+        ctx.report.due += len(taken) + held
+        return [_Intent(row, send_by) for row in taken]
+
+    def _stopped(self) -> bool:
+        brakes = self.ctx.brakes
+        return bool(brakes.stopped or brakes.hold_cause) or self.ctx.stopping()
+
+    def _take(self, tx: Connection, now: datetime, send_by: datetime, room: int) -> tuple[list[Any], int]:
+        """Intents for the payments that may be sent, and how many were held instead."""
+        held = 0
+        while True:
+            rows = payments.planned_page(tx, self.ctx.as_of, self.after_id, room)
+            if not rows:
+                return [], held
+            self.after_id = rows[-1].id
+            sendable = self._withdraw(tx, rows, now)
+            admitted, refused = [], {}
+            for row in sendable:
+                cause = self.ctx.brakes.admit(row.amount_micros)
+                if cause:
+                    refused[row.id] = cause
+                else:
+                    admitted.append(row)
+            held += _hold(tx, self.ctx, [row for row in sendable if row.id in refused], refused, now)
+            if admitted:
+                deadline = send_by + timedelta(seconds=self.ctx.settings.mileston.timeout_seconds)
+                sending.intend(tx, self.ctx.run_id, admitted, now, deadline, deadline)
+                return admitted, held
+
+    def _withdraw(self, tx: Connection, rows: list[Any], now: datetime) -> list[Any]:
+        """Payments of subscriptions that were paused or cancelled meanwhile are not sent."""
+        keep = []
+        for row in rows:
+            if row.status == SubscriptionStatus.CANCELLED:
+                new, cause = PaymentState.VOID, "its subscription was cancelled before it was sent"
+            elif row.status == SubscriptionStatus.PAUSED:
+                new, cause = PaymentState.HELD, "its subscription was paused before it was sent"
+            else:
+                keep.append(row)
+                continue
+            payments.move(tx, [row.id], PaymentState.PLANNED, new, now, cause=cause)
+            line = event(
+                now, self.ctx.actor, new, cause, subscription_id=row.subscription_id, payment_id=row.id
+            )
+            record(tx, [line])
+        return keep
+
+    async def send(self, intent: _Intent) -> Result:
+        """One create; its deadline is checked once more right before the socket is written to."""
+        ctx, row = self.ctx, intent.row
+        if self._stopped():
+            return Result(row, CreateOutcome(OutcomeKind.NOT_SENT, detail="the run stopped"), ctx.clock())
+        await self.pace.turn()
+        request = PaymentRequest(
+            row.marker,
+            row.plan,
+            row.amount_micros,
+            row.name,
+            row.email,
+            row.due_on,
+            (row.period_end_on - row.due_on).days + 1,
+            row.wallet_address,
+        )
+        outcome = await ctx.gateway.create(request, intent.send_by)
+        if outcome.retry_after_seconds is not None:
+            self.pace.pause(outcome.retry_after_seconds)
+        ctx.brakes.note(outcome.kind)
+        return Result(row, outcome, ctx.clock())
+
+    def _count(self, finished: list[Result], late: list[Result], held: int) -> None:
+        report = self.ctx.report
+        report.held += held
+        stale = {result.row.id for result in late}
+        for result in finished:
+            kind = OutcomeKind.UNKNOWN if result.row.id in stale else result.outcome.kind
+            if kind is OutcomeKind.CREATED:
+                report.created += 1
+                report.notices_queued += 1
+                report.amount_created_micros += result.row.amount_micros
+            elif kind is OutcomeKind.REFUSED:
+                report.rejected += 1
+            elif kind is OutcomeKind.UNKNOWN:
+                report.unknown += 1
+            else:
+                report.not_sent += 1
+        self.done += len(finished)
+        self.ctx.progress("submit", self.done, max(self.total, self.done))
+
+    def account_for_the_rest(self) -> None:
+        """After a brake: hold what is still planned, or count it as not sent."""
+        ctx, brakes = self.ctx, self.ctx.brakes
+        if brakes.hold_cause:
+            ctx.report.stopped = brakes.hold_cause
+            # What was taken up and came back unsent is held with the rest.
+            ctx.report.due -= ctx.report.not_sent
+            ctx.report.not_sent = 0
+            _hold_everything(ctx, brakes.hold_cause)
+            return
+        if brakes.stopped or ctx.stopping():
+            ctx.report.stopped = brakes.stopped or "asked to stop"
+            with ctx.db.read() as connection:
+                rest = payments.count_planned(connection, ctx.as_of, self.after_id)
+            ctx.report.due += rest
+            ctx.report.not_sent += rest
+
+
+def _hold(tx: Connection, ctx: Context, rows: list[Any], causes: dict[int, str], now: datetime) -> int:
+    for cause in sorted(set(causes.values())):
+        ids = [row.id for row in rows if causes[row.id] == cause]
+        payments.move(tx, ids, PaymentState.PLANNED, PaymentState.HELD, now, cause=cause)
+    record(
+        tx,
+        [
+            event(
+                now,
+                ctx.actor,
+                PaymentState.HELD,
+                causes[row.id],
+                subscription_id=row.subscription_id,
+                payment_id=row.id,
+            )
+            for row in rows
+        ],
+    )
+    return len(rows)
+
+
+def _hold_everything(ctx: Context, cause: str) -> None:
+    after_id = 0
+    while True:
+        with ctx.db.transaction() as tx:
+            rows = payments.planned_page(tx, ctx.as_of, after_id, _HOLD_PAGE)
+            if not rows:
+                return
+            after_id = rows[-1].id
+            held = _hold(tx, ctx, rows, {row.id: cause for row in rows}, ctx.clock())
+        ctx.report.due += held
+        ctx.report.held += held
+
+
+class _Pace:
+    """Spreads requests over time: a fixed rate if one is set, and pauses that the API asks for."""
+
+    def __init__(self, per_second: float) -> None:
+        self._gap = 1.0 / per_second if per_second else 0.0
+        self._next_at = 0.0
+
+    async def turn(self) -> None:
+        """Wait for this request's place."""
+        if not self._gap and not self._next_at:
+            return
+        now = asyncio.get_running_loop().time()
+        at = max(now, self._next_at)
+        self._next_at = at + self._gap
+        if at > now:
+            await asyncio.sleep(at - now)
+
+    def pause(self, seconds: float) -> None:
+        """Nothing goes out for so long (at most a minute: the intents that wait have deadlines)."""
+        until = asyncio.get_running_loop().time() + min(seconds, _LONGEST_PAUSE_SECONDS)
+        self._next_at = max(self._next_at, until)

@@ -1,0 +1,211 @@
+"""What looking at the API needs to know and writes down: reconciliation, settlement, dunning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, exists, func, or_, select, update
+
+from billing.core.reconciling import KnownRemote, LostCreate
+from billing.core.states import PaymentState
+from billing.store.models import payments, subscriptions
+
+_P = payments.c
+_LOST = (PaymentState.UNKNOWN.value, PaymentState.PARKED.value)
+_UNPAID = (PaymentState.OPEN.value, PaymentState.UNCOLLECTIBLE.value)
+_CHUNK = 500
+
+
+def look_is_due(tx: Connection, now: datetime) -> bool:
+    """Whether an unknown payment waits for a look, or a payment is about to be sent a second time."""
+    unknown = (_P.state == PaymentState.UNKNOWN.value) & (
+        _P.next_look_at.is_(None) | (_P.next_look_at <= now)
+    )
+    again = (_P.state == PaymentState.PLANNED.value) & (_P.attempts > 0)
+    return bool(tx.execute(select(exists().where(or_(unknown, again)))).scalar())
+
+
+def lost_page(tx: Connection, after_id: int, limit: int) -> list[Row[Any]]:
+    """Payments that are unknown or parked, by id, with what judging them needs; locked."""
+    query = (
+        select(payments, subscriptions.c.reference, subscriptions.c.email)
+        .join(subscriptions, subscriptions.c.id == _P.subscription_id)
+        .where(_P.state.in_(_LOST), _P.id > after_id)
+        .order_by(_P.id)
+        .limit(limit)
+        .with_for_update(of=payments, skip_locked=True)
+    )
+    return list(tx.execute(query))
+
+
+def lost_create(row: Row[Any]) -> LostCreate:
+    """A row of `lost_page` as the pure rules see it."""
+    return LostCreate(
+        amount_micros=row.amount_micros,
+        email=row.email,
+        started_at=row.remote_from_at or row.created_at,
+        deadline_at=row.deadline_at or row.created_at,
+        absent_looks=row.absent_looks,
+        absent_at=row.absent_at,
+        look_step=row.look_step,
+    )
+
+
+def earliest_lost(tx: Connection) -> datetime | None:
+    """When the oldest unknown attempt began."""
+    query = select(func.min(_P.remote_from_at)).where(_P.state == PaymentState.UNKNOWN.value)
+    return tx.execute(query).scalar()
+
+
+def count_unknown(tx: Connection) -> int:
+    query = select(func.count()).where(_P.state == PaymentState.UNKNOWN.value)
+    return tx.execute(query).scalar_one()
+
+
+def known_remotes(tx: Connection, remote_ids: Sequence[str]) -> dict[str, KnownRemote]:
+    """Which of these remote payments are ours, and when they came into being."""
+    found = {}
+    for chunk in _chunks(remote_ids):
+        query = select(_P.remote_id, _P.remote_from_at, _P.remote_by_at).where(
+            _P.remote_id.in_(chunk), _P.remote_from_at.is_not(None), _P.remote_by_at.is_not(None)
+        )
+        for remote_id, from_at, by_at in tx.execute(query):
+            found[remote_id] = KnownRemote(from_at, by_at)
+    return found
+
+
+def count_live(tx: Connection) -> int:
+    """How many remote payments of ours a complete list must show."""
+    query = select(func.count()).where(
+        _P.remote_id.is_not(None), _P.state.in_([*_UNPAID, PaymentState.PAID.value]), _P.attention == ""
+    )
+    return tx.execute(query).scalar_one()
+
+
+def by_marker(tx: Connection, markers: Sequence[str]) -> dict[str, Row[Any]]:
+    """The payments that bear these markers, with their subscription's reference and e-mail."""
+    found = {}
+    for chunk in _chunks(markers):
+        query = (
+            select(payments, subscriptions.c.reference, subscriptions.c.email)
+            .join(subscriptions, subscriptions.c.id == _P.subscription_id)
+            .where(_P.marker.in_(chunk))
+        )
+        found.update({row.marker: row for row in tx.execute(query)})
+    return found
+
+
+_NOTE_LOOK = (
+    update(payments)
+    .where(_P.id == bindparam("row_id"), _P.state == PaymentState.UNKNOWN.value)
+    .values(
+        absent_looks=bindparam("looks"),
+        absent_at=bindparam("absent"),
+        look_step=bindparam("step"),
+        next_look_at=bindparam("next_at"),
+    )
+)
+
+
+def note_looks(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Write what one look taught. Rows hold: row_id, looks, absent, step, next_at."""
+    if rows:
+        tx.execute(_NOTE_LOOK, list(rows))
+
+
+def unpaid_page(
+    tx: Connection, looked_before: datetime, after: tuple[datetime, int], limit: int
+) -> list[Row[Any]]:
+    """Unpaid remote payments that were last looked at before an instant, oldest look first."""
+    at, row_id = after
+    query = (
+        select(
+            _P.id,
+            _P.subscription_id,
+            _P.state,
+            _P.remote_id,
+            _P.amount_micros,
+            _P.looked_at,
+            _P.due_on,
+            _P.attention,
+            subscriptions.c.reference,
+        )
+        .join(subscriptions, subscriptions.c.id == _P.subscription_id)
+        .where(
+            _P.state.in_(_UNPAID),
+            _P.looked_at < looked_before,
+            or_(_P.looked_at > at, (_P.looked_at == at) & (_P.id > row_id)),
+        )
+        .order_by(_P.looked_at, _P.id)
+        .limit(limit)
+    )
+    return list(tx.execute(query))
+
+
+def count_unpaid(tx: Connection, looked_before: datetime) -> int:
+    query = select(func.count()).where(_P.state.in_(_UNPAID), _P.looked_at < looked_before)
+    return tx.execute(query).scalar_one()
+
+
+def note_unpaid(tx: Connection, ids: Sequence[int], run_id: str, now: datetime) -> None:
+    """These were read as unpaid just now, in this run."""
+    for chunk in _chunks(ids):
+        tx.execute(
+            update(payments)
+            .where(_P.id.in_(chunk), _P.state.in_(_UNPAID))
+            .values(looked_at=now, looked_run_id=run_id)
+        )
+
+
+def paid_among(tx: Connection, remote_ids: Sequence[str]) -> list[Row[Any]]:
+    """Which of these remote payments we booked as paid."""
+    rows: list[Row[Any]] = []
+    for chunk in _chunks(remote_ids):
+        query = select(_P.id, _P.subscription_id, _P.remote_id, _P.attention).where(
+            _P.remote_id.in_(chunk), _P.state == PaymentState.PAID.value
+        )
+        rows += tx.execute(query)
+    return rows
+
+
+def replace_remote(tx: Connection, payment_id: int, old: str, new: str, now: datetime) -> int:
+    """The payment now stands for another remote payment; answers 0 if it was not `old` any more."""
+    statement = (
+        update(payments).where(_P.id == payment_id, _P.remote_id == old).values(remote_id=new, updated_at=now)
+    )
+    return tx.execute(statement).rowcount
+
+
+def overdue_page(tx: Connection, today: date, run_id: str, after_id: int, limit: int) -> list[Row[Any]]:
+    """Open payments whose next dunning day has come and whose status this run has read; locked."""
+    s = subscriptions.c
+    query = (
+        select(payments, s.reference, s.status.label("subscription_status"))
+        .join(subscriptions, s.id == _P.subscription_id)
+        .where(
+            _P.state == PaymentState.OPEN.value,
+            _P.next_dun_on <= today,
+            _P.looked_run_id == run_id,
+            _P.attention == "",
+            _P.id > after_id,
+        )
+        .order_by(_P.id)
+        .limit(limit)
+        .with_for_update(of=payments, skip_locked=True)
+    )
+    return list(tx.execute(query))
+
+
+def note_dunning(tx: Connection, payment_id: int, policy: str, step: int, next_on: date | None) -> None:
+    tx.execute(
+        update(payments)
+        .where(_P.id == payment_id, _P.state == PaymentState.OPEN.value)
+        .values(dunning_policy=policy, dunning_step=step, next_dun_on=next_on)
+    )
+
+
+def _chunks(values: Iterable[Any]) -> Iterable[list[Any]]:
+    chosen = list(values)
+    return (chosen[i : i + _CHUNK] for i in range(0, len(chosen), _CHUNK))
