@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 
 from billing.cycle.deliver import deliver
 from billing.cycle.dun import dun
@@ -42,24 +41,23 @@ STEPS: tuple[Callable[[Context], Awaitable[None]], ...] = (
 
 async def run_cycle(ctx: Context) -> Report:
     """Run every step once and record the run. Raises StoreError if the database fails."""
-    began = ctx.clock()
     with ctx.db.transaction() as tx:
-        runs.start(tx, ctx.run_id, ctx.as_of, began)
+        runs.start(tx, ctx.run_id, ctx.as_of, ctx.began)
     for step in STEPS:
         if ctx.stopping():
             ctx.report.stopped = ctx.report.stopped or "asked to stop"
             break
         await step(ctx)
         ctx.checkpoint(f"{step.__name__}.done")
-    return _close(ctx, began)
+    return _close(ctx)
 
 
-def _close(ctx: Context, began: datetime) -> Report:
+def _close(ctx: Context) -> Report:
     report = ctx.report
     now = ctx.clock()
     with ctx.db.transaction() as tx:
         report.needs_a_person = payments.needing_a_person(tx)
-        report.seconds = (now - began).total_seconds()
+        report.seconds = (now - ctx.began).total_seconds()
         if not report.conserved():
             report.problems.append("the counts of this run do not add up; please report this")
         runs.finish(tx, ctx.run_id, report.outcome, json.dumps(report.to_json()), now)

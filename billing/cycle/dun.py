@@ -37,27 +37,27 @@ def policy_for(row: Any, settings: Settings) -> DunningPolicy:
     if row.dunning_policy:
         return DunningPolicy.from_json(row.dunning_policy)
     dunning = settings.dunning
-    days = (row.period_end_on - row.due_on).days + 1
+    room = (row.period_end_on - row.payable_on).days + 1
     action = FinalAction(dunning.final_action)
-    return freeze_policy(dunning.days_after, dunning.final_after_days, action, days)
+    return freeze_policy(dunning.days_after, dunning.final_after_days, action, room)
 
 
 def _dun_one(tx: Connection, ctx: Context, row: Any) -> None:
     policy = policy_for(row, ctx.settings)
-    decision = decide_dunning(policy, row.due_on, row.dunning_step, ctx.as_of)
+    decision = decide_dunning(policy, row.payable_on, row.dunning_step, ctx.as_of)
     now = ctx.clock()
     looks.note_dunning(tx, row.id, policy.to_json(), decision.notice or row.dunning_step, decision.next_on)
     if decision.notice is not None:
         key = dedupe_key(NoticeKind.PAYMENT_OVERDUE, row.reference, row.due_on, f"d{decision.notice}")
         _notify(tx, ctx, row, NoticeKind.PAYMENT_OVERDUE, key, now, decision.notice)
-        _log(tx, ctx, row, "overdue", f"step {decision.notice} days after the due date", now)
+        _log(tx, ctx, row, "overdue", f"the step of day {decision.notice}", now)
     if decision.final:
         _final(tx, ctx, row, policy, now)
 
 
 def _final(tx: Connection, ctx: Context, row: Any, policy: DunningPolicy, now: datetime) -> None:
     payments.move(tx, [row.id], PaymentState.OPEN, PaymentState.UNCOLLECTIBLE, now, next_dun_on=None)
-    _log(tx, ctx, row, "uncollectible", f"unpaid {policy.final_after} days after the due date", now)
+    _log(tx, ctx, row, "uncollectible", f"unpaid for {policy.final_after} days", now)
     if row.subscription_status != SubscriptionStatus.ACTIVE:
         return
     if policy.final_action is FinalAction.PAUSE:

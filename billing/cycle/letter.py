@@ -82,11 +82,11 @@ def _paid_on(row: Any, settings: Settings) -> date | None:
 
 
 def _dunning_end(row: Any, settings: Settings, kind: NoticeKind) -> dict[str, Any]:
-    if kind is not _K.PAYMENT_OVERDUE or row.period_end_on is None:
+    if kind is not _K.PAYMENT_OVERDUE or row.payable_on is None:
         return {}
     policy = policy_for(row, settings)
     return {
-        "final_on": row.due_on + timedelta(days=policy.final_after),
+        "final_on": row.payable_on + timedelta(days=policy.final_after),
         "final_action": policy.final_action.value,
     }
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row
 
 from billing.config import Settings
 from billing.core.markers import marker_for
+from billing.core.periods import Interval
 from billing.core.reminders import offsets_for
 from billing.core.schedule import PeriodPlan, plan_periods
 from billing.core.states import PaymentState, SubscriptionStatus
@@ -57,14 +58,13 @@ def decide(row: Row[Any], settings: Settings, today: date) -> Decision:
         ended = row.cancel_on is None
         status = (SubscriptionStatus.CANCELLED if cancelled else SubscriptionStatus.ENDED).value
         status = status if cancelled or ended else row.status
-    return Decision(row, found, first_reminder_on(row, found.next_due_on, settings), status)
+    return Decision(row, found, first_reminder_on(terms.interval, found.next_due_on, settings), status)
 
 
-def first_reminder_on(row: Row[Any], due_on: date | None, settings: Settings) -> date | None:
+def first_reminder_on(interval: Interval, due_on: date | None, settings: Settings) -> date | None:
     """The day of the earliest reminder of a due date, or None if there is none."""
     if due_on is None:
         return None
-    interval = subscriptions.terms_of(row).interval
     offsets = offsets_for(interval, settings.reminders.days_before, settings.reminders.yearly_days_before)
     return due_on - timedelta(days=offsets[0]) if offsets else None
 

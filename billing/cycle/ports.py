@@ -41,8 +41,12 @@ class Renderer(Protocol):
     def render(self, letter: Letter, now: datetime) -> RenderedMail: ...
 
 
-def _nothing(*_args: object) -> None:
-    return None
+def nothing(*_args: object) -> None:
+    """A hook that nobody watches."""
+
+
+def never() -> bool:
+    return False
 
 
 @dataclass
@@ -64,14 +68,16 @@ class Context:
     clock: Callable[[], datetime]
     report: Report
     alone: bool = True
-    stopping: Callable[[], bool] = field(default=lambda: False)
-    progress: Callable[[str, int, int], None] = _nothing
+    stopping: Callable[[], bool] = never
+    progress: Callable[[str, int, int], None] = nothing
     """Called with (step, done, total)."""
-    checkpoint: Callable[[str], None] = _nothing
+    checkpoint: Callable[[str], None] = nothing
     """Called at every named crash point; the crash campaign kills the process there."""
+    began: datetime = field(init=False)
     brakes: Brakes = field(init=False)
 
     def __post_init__(self) -> None:
+        self.began = self.clock()
         cycle = self.settings.cycle
         self.brakes = Brakes(
             BrakeLimits(

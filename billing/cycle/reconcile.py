@@ -133,7 +133,7 @@ def _apply(tx: Connection, ctx: Context, judged: Sequence[tuple[Any, Verdict]]) 
 def _adopt(tx: Connection, ctx: Context, adopted: Sequence[tuple[Any, Verdict]], now: datetime) -> None:
     for state in (PaymentState.UNKNOWN, PaymentState.PARKED):
         chosen = [(row, v.remote.remote_id, now) for row, v in adopted if v.remote and row.state == state]
-        open_payments(tx, state, chosen, ctx.actor, "adopted", now)
+        open_payments(tx, state, chosen, ctx.actor, "adopted", now, ctx.as_of)
         ctx.report.due += len(chosen)
         ctx.report.adopted += len(chosen)
         ctx.report.notices_queued += len(chosen)

@@ -83,7 +83,9 @@ def _follow_config(ctx: Context) -> None:
                 [
                     {
                         "row_id": row.id,
-                        "next_remind_on": first_reminder_on(row, row.next_due_on, ctx.settings),
+                        "next_remind_on": first_reminder_on(
+                            subscriptions.terms_of(row).interval, row.next_due_on, ctx.settings
+                        ),
                     }
                     for row in rows
                 ],

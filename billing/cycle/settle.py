@@ -26,9 +26,11 @@ _GONE = "it is no longer at Mileston; void it, or release it to charge it anew"
 async def settle(ctx: Context) -> None:
     """Read the status of unpaid payments, oldest look first, within the limits of one cycle.
 
+    Those that this very run created were seen as unpaid then.
+
     If the API can't be read, nothing is settled, and dunning will find nothing that it may act on.
     """
-    began = ctx.clock()
+    began = ctx.began
     with ctx.db.read() as connection:
         open_count = looks.count_unpaid(connection, began)
     if not open_count:

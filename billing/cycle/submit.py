@@ -57,7 +57,7 @@ class _Feed:
         taken: list[Any] = []
         with ctx.db.transaction() as tx:
             now = ctx.clock()
-            late = sending.write_outcomes(tx, ctx.run_id, finished, now)
+            late = sending.write_outcomes(tx, ctx.run_id, finished, now, ctx.as_of)
             held = 0
             send_by = now + timedelta(seconds=ctx.settings.mileston.timeout_seconds + _QUEUE_SECONDS)
             if room > 0 and not self._stopped():

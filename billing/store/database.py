@@ -16,8 +16,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import StaticPool
 
+from billing.core.states import PaymentState
 from billing.errors import ConfigError, StoreError, WrongDatabase
-from billing.store.models import identity
+from billing.store.models import identity, payments
 
 SCHEMA_HEAD = "0001"
 """The newest migration; the command line compares it without importing Alembic."""
@@ -232,6 +233,30 @@ def restored_on(tx: Connection) -> date | None:
     return tx.execute(select(identity.c.restored_on)).scalar()
 
 
-def mark_restored(tx: Connection, on: date) -> None:
-    """Note that this database came back from a backup on `on`: look before sending, from now on."""
-    tx.execute(update(identity).values(restored_on=on, copied_at=None))
+def mark_restored(tx: Connection, today: date, seen_generation: int) -> None:
+    """If this database came back from a backup, note it: look before sending, from now on.
+
+    It did if it is marked as a copy, or if `seen_generation`, remembered outside of it, is ahead of
+    its own.
+    """
+    row = tx.execute(select(identity)).one()
+    if row.copied_at is None and row.generation >= seen_generation:
+        return
+    tx.execute(
+        update(identity).values(
+            restored_on=today, copied_at=None, generation=max(row.generation, seen_generation)
+        )
+    )
+    # What it still believes unsent may have been sent by the timeline that was lost.
+    unsent = payments.c.state.in_([PaymentState.PLANNED.value])
+    tx.execute(
+        update(payments)
+        .where(unsent)
+        .values(state=PaymentState.UNKNOWN.value, cause="the database came back from a backup")
+    )
+
+
+def generation(db: Database) -> int:
+    """How many cycles this database has seen."""
+    with db.read() as connection:
+        return int(connection.execute(select(identity.c.generation)).scalar_one())

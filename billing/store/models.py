@@ -168,6 +168,8 @@ class Payment(SQLModel, table=True):
     """When its status was last read from the API."""
     looked_run_id: str | None = None
     paid_at: datetime | None = None
+    payable_on: date | None = None
+    """The later of the due date and the day it was made at Mileston: dunning counts from here."""
     dunning_policy: str | None = None
     """Frozen as JSON when the payment became overdue."""
     dunning_step: int = 0

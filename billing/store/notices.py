@@ -103,6 +103,7 @@ def _with_rows() -> Any:
             p.state.label("payment_state"),
             p.amount_micros,
             p.period_end_on,
+            p.payable_on,
             p.remote_id,
             p.marker,
             p.paid_at,

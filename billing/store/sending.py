@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -80,7 +80,9 @@ class Result:
     finished_at: datetime
 
 
-def write_outcomes(tx: Connection, run_id: str, results: Sequence[Result], now: datetime) -> list[Result]:
+def write_outcomes(
+    tx: Connection, run_id: str, results: Sequence[Result], now: datetime, today: date
+) -> list[Result]:
     """Write outcomes and what follows from them; answers the results that came too late.
 
     Too late is a result whose payment another run has meanwhile recovered: its lease had ended. Such
@@ -99,6 +101,7 @@ def write_outcomes(tx: Connection, run_id: str, results: Sequence[Result], now: 
         f"run:{run_id}",
         "created",
         now,
+        today,
     )
     _write_unopened(tx, run_id, [r for r in current if r.outcome.kind is not OutcomeKind.CREATED], now)
     _finish_attempts(tx, results)
@@ -140,6 +143,7 @@ def open_payments(
     actor: str,
     action: str,
     now: datetime,
+    today: date,
 ) -> None:
     """Payments that exist at Mileston become `open`, with the notice and the event that belong to it.
 
@@ -157,6 +161,7 @@ def open_payments(
             remote_id=bindparam("remote"),
             remote_by_at=bindparam("by_at"),
             looked_at=bindparam("by_at"),
+            payable_on=bindparam("payable"),
             next_dun_on=bindparam("dun_on"),
             lease_until=None,
             next_look_at=None,
@@ -171,7 +176,8 @@ def open_payments(
                 "row_id": row.id,
                 "remote": remote_id,
                 "by_at": by_at,
-                "dun_on": first_dunning_on(row.due_on),
+                "payable": max(row.due_on, today),
+                "dun_on": first_dunning_on(max(row.due_on, today)),
                 "now": now,
             }
             for row, remote_id, by_at in opened

@@ -202,6 +202,7 @@ def upgrade() -> None:
         sa.Column("looked_at", UTCDateTime(), nullable=True),
         sa.Column("looked_run_id", sa.String(), nullable=True),
         sa.Column("paid_at", UTCDateTime(), nullable=True),
+        sa.Column("payable_on", sa.Date(), nullable=True),
         sa.Column("dunning_policy", sa.String(), nullable=True),
         sa.Column("dunning_step", sa.Integer(), nullable=False),
         sa.Column("next_dun_on", sa.Date(), nullable=True),

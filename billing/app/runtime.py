@@ -1,0 +1,224 @@
+"""Opens what a command needs: the store, the payments API, the mail; and runs one cycle."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from billing.app.sandbox_host import own_sandbox
+from billing.config import Config, Settings
+from billing.cycle.cycle import run_cycle
+from billing.cycle.ports import Context, Gateway, Transport, never, nothing
+from billing.cycle.report import Report
+from billing.errors import UsageError
+from billing.store import subscriptions
+from billing.store.database import Database, claim_identity, generation, mark_restored, migrate
+from billing.store.lock import CycleLock, cycle_lock
+
+SANDBOX_KEY = "sandbox-key"
+SANDBOX_BUSINESS = "sandbox-business"
+
+
+def utc_now() -> datetime:
+    """The one clock that the program reads; everything below gets it as an argument."""
+    return datetime.now(UTC)
+
+
+def business_date(config: Config, now: datetime) -> date:
+    """Today in the business's time zone."""
+    return now.astimezone(config.zone).date()
+
+
+def credentials(config: Config) -> tuple[str, str]:
+    """The API key and the business id; the sandbox has defaults of its own."""
+    key, business = (config.secrets.get(name) for name in ("MILESTON_API_KEY", "MILESTON_BUSINESS_ID"))
+    return (
+        key.reveal() if key else SANDBOX_KEY,
+        business.reveal() if business else SANDBOX_BUSINESS,
+    )
+
+
+@contextmanager
+def open_store(config: Config) -> Iterator[Database]:
+    """The database, brought to this program's schema and checked to be this business's."""
+    db = Database(config.database_url)
+    try:
+        migrate(db)
+        claim_identity(db, config.settings.mileston.environment, credentials(config)[1])
+        yield db
+    finally:
+        db.close()
+
+
+def needs_own_sandbox(config: Config) -> bool:
+    mileston = config.settings.mileston
+    return mileston.environment == "sandbox" and not mileston.recurring_payment_url
+
+
+@contextmanager
+def api_settings(config: Config, db: Database) -> Iterator[Settings]:
+    """The settings with the payments API's address; starts the local sandbox if none is set."""
+    if not needs_own_sandbox(config):
+        yield config.settings
+        return
+    beside = db.file.parent if db.file is not None else config.resolve("var")
+    with own_sandbox(beside / "sandbox.jsonl") as url:
+        mileston = config.settings.mileston.model_copy(
+            update={
+                "recurring_payment_url": f"{url}/recurring-payment",
+                "payment_link_url": f"{url}/payment-link",
+                "invoice_url": f"{url}/invoice",
+                "checkout_url": config.settings.mileston.checkout_url or f"{url}/checkout",
+            }
+        )
+        yield config.settings.model_copy(update={"mileston": mileston})
+
+
+@asynccontextmanager
+async def open_gateway(config: Config, settings: Settings) -> AsyncIterator[Gateway]:
+    from billing.gateway.mileston import MilestonGateway
+
+    gateway = MilestonGateway(settings.mileston, settings.business.name, lambda: credentials(config), utc_now)
+    try:
+        yield gateway
+    finally:
+        await gateway.close()
+
+
+@asynccontextmanager
+async def open_transport(config: Config, settings: Settings) -> AsyncIterator[Transport]:
+    """The mail transport that the config names."""
+    transport: Any
+    if settings.mail.transport == "smtp":
+        from billing.mail.smtp import SmtpTransport
+
+        transport = SmtpTransport(settings.mail, config.secrets.get("BILLING_SMTP_PASSWORD"))
+    elif settings.mail.transport == "console":
+        from billing.mail.console import ConsoleTransport
+
+        transport = ConsoleTransport(sys.stderr)
+    else:
+        from billing.mail.file import FileTransport
+
+        transport = FileTransport(config.resolve(settings.mail.outbox_dir))
+    async with transport:
+        yield transport
+
+
+def templates_dir(config: Config) -> Path | None:
+    """The user's own templates, if there are any."""
+    path = config.resolve(config.settings.mail.templates_dir)
+    return path if path.is_dir() else None
+
+
+def new_run_id(now: datetime) -> str:
+    """Sortable by time, and different on machines that start at the same moment."""
+    return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+
+
+def cycle_guard(config: Config) -> AbstractContextManager[CycleLock | None]:
+    """On SQLite the lock of the only cycle; nothing on PostgreSQL, where cycles share the work."""
+    url = config.database_url
+    path = url.partition(":///")[2] if url.startswith("sqlite") else ""
+    return cycle_lock(Path(path)) if path and path != ":memory:" else nullcontext(None)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the caller of a run may watch or ask for; see `Context`."""
+
+    progress: Callable[[str, int, int], None] = nothing
+    stopping: Callable[[], bool] = never
+
+
+async def run_once(config: Config, as_of: date | None = None, hooks: Hooks | None = None) -> Report:
+    """One billing cycle. Raises `AlreadyRunning`, `ConfigError`, `StoreError`, `UsageError`."""
+    today = business_date(config, utc_now())
+    if as_of is not None and as_of > today and config.settings.mileston.environment == "live":
+        raise UsageError(f"--as-of {as_of} is in the future; the live environment bills no future")
+    with cycle_guard(config) as lock, open_store(config) as db:
+        notice_restore(db, lock, today)
+        with api_settings(config, db) as settings:
+            add_examples(config, db, as_of or today)
+            report = await _cycle(config, settings, db, as_of or today, hooks or Hooks())
+        if lock is not None:
+            lock.remember(generation(db))
+    return report
+
+
+async def _cycle(config: Config, settings: Settings, db: Database, as_of: date, hooks: Hooks) -> Report:
+    run_id = new_run_id(utc_now())
+    async with open_gateway(config, settings) as gateway, open_transport(config, settings) as transport:
+        return await run_cycle(
+            Context(
+                db=db,
+                gateway=gateway,
+                transport=transport,
+                renderer=make_renderer(config, settings),
+                settings=settings,
+                run_id=run_id,
+                as_of=as_of,
+                clock=utc_now,
+                report=Report(run_id, as_of),
+                alone=db.is_sqlite,
+                progress=hooks.progress,
+                stopping=hooks.stopping,
+                checkpoint=crash_points(settings),
+            )
+        )
+
+
+def make_renderer(config: Config, settings: Settings) -> Any:
+    from billing.mail.render import Renderer
+
+    return Renderer(settings, templates_dir(config))
+
+
+def notice_restore(db: Database, lock: CycleLock | None, today: date) -> None:
+    """A database that is older than what this machine has seen, or a backup copy, was restored.
+
+    What it forgot may exist at Mileston: from now on it looks before it sends.
+    """
+    with db.transaction() as tx:
+        seen = lock.generation() if lock is not None else 0
+        mark_restored(tx, today, seen)
+
+
+def add_examples(config: Config, db: Database, today: date) -> None:
+    """The own sandbox shows something at once: an empty store gets a dozen subscriptions."""
+    if not needs_own_sandbox(config):
+        return
+    with db.read() as connection:
+        if subscriptions.count(connection):
+            return
+    from billing.app.examples import example_rows
+    from billing.app.importing import import_rows
+
+    import_rows(db, example_rows(today), config.settings, utc_now(), "program:examples")
+
+
+def crash_points(settings: Settings) -> Callable[[str], None]:
+    """In the sandbox BILLING_CRASH_AT=name[:n] kills the process at the n-th passing of a checkpoint."""
+    wanted = os.environ.get("BILLING_CRASH_AT", "")
+    if not wanted or settings.mileston.environment != "sandbox":
+        return nothing
+    import signal
+
+    name, _, count = wanted.partition(":")
+    left = int(count or 1)
+
+    def checkpoint(passed: str) -> None:
+        nonlocal left
+        if passed == name:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return checkpoint

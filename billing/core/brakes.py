@@ -1,0 +1,79 @@
+"""Safety brakes: when does a run stop charging because something looks wrong?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from billing.core.money import format_amount
+from billing.core.outcomes import OutcomeKind
+
+_Z_SQUARED = 9.0  # three standard deviations
+
+
+def share_is_over(bad: int, total: int, limit: float) -> bool:
+    """Whether a share is over `limit` beyond chance: the lower end of its Wilson interval at 3 sigma.
+
+    Ten unknowns out of ten are over 0.5; four of ten are not. Source: E. B. Wilson, 1927.
+    """
+    if bad == 0 or total == 0 or limit >= 1:
+        return False
+    p = bad / total
+    z2 = _Z_SQUARED
+    spread = (z2 * (p * (1 - p) / total + z2 / (4 * total * total))) ** 0.5
+    return bool((p + z2 / (2 * total) - spread) / (1 + z2 / total) > limit)
+
+
+@dataclass(frozen=True, slots=True)
+class BrakeLimits:
+    max_payments: int
+    max_amount_micros: int
+    max_unknown_share: float
+    max_consecutive_failures: int
+
+
+@dataclass(slots=True)
+class Brakes:
+    """The counters of one run. `admit` before a payment is sent, `note` after its outcome."""
+
+    limits: BrakeLimits
+    payments: int = 0
+    amount_micros: int = 0
+    finished: int = 0
+    unknown: int = 0
+    failures_in_a_row: int = 0
+    stopped: str = field(default="")
+    """Why nothing more is sent in this run, though the payments stay planned; empty: go on."""
+    hold_cause: str = field(default="")
+    """Why everything else that is due is held; empty: go on."""
+
+    def admit(self, amount_micros: int) -> str:
+        """Count a payment in and answer '', or the cause for which it must be held."""
+        if self.hold_cause:
+            return self.hold_cause
+        if self.payments + 1 > self.limits.max_payments:
+            return f"over cycle.max_payments_per_run ({self.limits.max_payments})"
+        if self.amount_micros + amount_micros > self.limits.max_amount_micros:
+            limit = format_amount(self.limits.max_amount_micros)
+            return f"over cycle.max_amount_per_run ({limit} USDC)"
+        self.payments += 1
+        self.amount_micros += amount_micros
+        return ""
+
+    def note(self, kind: OutcomeKind) -> None:
+        """Take in one outcome; may stop the run."""
+        self.finished += 1
+        self.unknown += kind is OutcomeKind.UNKNOWN
+        self.failures_in_a_row = 0 if kind is OutcomeKind.CREATED else self.failures_in_a_row + 1
+        if kind is OutcomeKind.UNAUTHORIZED:
+            self.stopped = "the API refused the key (401)"
+        elif kind is OutcomeKind.NOT_SENT and self.failures_in_a_row >= self.limits.max_consecutive_failures:
+            self.stopped = "the API can't be reached"
+        elif self.failures_in_a_row >= self.limits.max_consecutive_failures:
+            self.hold_cause = (
+                f"{self.failures_in_a_row} creates failed in a row (cycle.max_consecutive_failures)"
+            )
+        elif share_is_over(self.unknown, self.finished, self.limits.max_unknown_share):
+            self.hold_cause = (
+                f"{self.unknown} of {self.finished} outcomes are unknown "
+                f"(cycle.max_unknown_share {self.limits.max_unknown_share:g})"
+            )

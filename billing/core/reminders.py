@@ -1,0 +1,39 @@
+"""When is a subscriber to be reminded of the next payment?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from billing.core.periods import Interval
+
+_A_YEAR = 365
+
+
+def offsets_for(
+    interval: Interval, days_before: Sequence[int], yearly_days_before: Sequence[int]
+) -> list[int]:
+    """The offsets in days that hold for an interval, largest first.
+
+    Offsets that are not shorter than the interval are dropped: they would remind of the payment
+    after the next one.
+    """
+    chosen = yearly_days_before if interval.shortest_days >= _A_YEAR else days_before
+    return sorted((d for d in set(chosen) if d < interval.shortest_days), reverse=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """`send` is the offset whose notice goes out now, or None; `next_on` the next day to look."""
+
+    send: int | None
+    next_on: date | None
+
+
+def decide_reminder(due_on: date, offsets: Sequence[int], today: date) -> Reminder:
+    """Of the offsets that have come, the nearest to the due date; the missed ones are left out."""
+    days_left = (due_on - today).days
+    come = [d for d in offsets if d >= days_left] if days_left > 0 else []
+    ahead = [d for d in offsets if d < days_left]
+    return Reminder(min(come, default=None), due_on - timedelta(days=max(ahead)) if ahead else None)
