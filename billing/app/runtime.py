@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from billing.app.sandbox_host import own_sandbox
+from sqlalchemy import Connection
+
+from billing.app.sandbox_host import PORT, own_sandbox
 from billing.config import Config, Settings
-from billing.cycle.cycle import run_cycle
+from billing.cycle.cycle import STEPS, Step, run_cycle
 from billing.cycle.ports import Context, Gateway, Transport, never, nothing
+from billing.cycle.reconcile import reconcile
+from billing.cycle.recover import recover
 from billing.cycle.report import Report
 from billing.errors import UsageError
 from billing.store import subscriptions
@@ -24,6 +28,9 @@ from billing.store.lock import CycleLock, cycle_lock
 
 SANDBOX_KEY = "sandbox-key"
 SANDBOX_BUSINESS = "sandbox-business"
+
+
+RECONCILE_STEPS = (recover, reconcile)
 
 
 def utc_now() -> datetime:
@@ -57,6 +64,31 @@ def open_store(config: Config) -> Iterator[Database]:
         db.close()
 
 
+@contextmanager
+def look_only(config: Config, today: date) -> Iterator[Connection]:
+    """A view of the database that changes nothing, not even by creating it.
+
+    Where there is no database yet, it is what a first run would find.
+    """
+    path = _sqlite_path(config)
+    if path is None or path.exists():
+        with open_store(config) as db, db.read() as connection:
+            yield connection
+        return
+    db = Database("sqlite:///:memory:")
+    migrate(db)
+    add_examples(config, db, today)
+    with db.read() as connection:
+        yield connection
+    db.close()
+
+
+def _sqlite_path(config: Config) -> Path | None:
+    url = config.database_url
+    path = url.partition(":///")[2] if url.startswith("sqlite") else ""
+    return Path(path) if path and path != ":memory:" else None
+
+
 def needs_own_sandbox(config: Config) -> bool:
     mileston = config.settings.mileston
     return mileston.environment == "sandbox" and not mileston.recurring_payment_url
@@ -70,15 +102,25 @@ def api_settings(config: Config, db: Database) -> Iterator[Settings]:
         return
     beside = db.file.parent if db.file is not None else config.resolve("var")
     with own_sandbox(beside / "sandbox.jsonl") as url:
-        mileston = config.settings.mileston.model_copy(
-            update={
-                "recurring_payment_url": f"{url}/recurring-payment",
-                "payment_link_url": f"{url}/payment-link",
-                "invoice_url": f"{url}/invoice",
-                "checkout_url": config.settings.mileston.checkout_url or f"{url}/checkout",
-            }
-        )
-        yield config.settings.model_copy(update={"mileston": mileston})
+        yield _at(config.settings, url)
+
+
+def addressed(config: Config) -> Settings:
+    """The settings with the API's address for making links only; nothing is started."""
+    return _at(config.settings, f"http://127.0.0.1:{PORT}") if needs_own_sandbox(config) else config.settings
+
+
+def _at(settings: Settings, url: str) -> Settings:
+    """The settings with every address of the API on one sandbox server."""
+    mileston = settings.mileston.model_copy(
+        update={
+            "recurring_payment_url": f"{url}/recurring-payment",
+            "payment_link_url": f"{url}/payment-link",
+            "invoice_url": f"{url}/invoice",
+            "checkout_url": settings.mileston.checkout_url or f"{url}/checkout",
+        }
+    )
+    return settings.model_copy(update={"mileston": mileston})
 
 
 @asynccontextmanager
@@ -125,9 +167,8 @@ def new_run_id(now: datetime) -> str:
 
 def cycle_guard(config: Config) -> AbstractContextManager[CycleLock | None]:
     """On SQLite the lock of the only cycle; nothing on PostgreSQL, where cycles share the work."""
-    url = config.database_url
-    path = url.partition(":///")[2] if url.startswith("sqlite") else ""
-    return cycle_lock(Path(path)) if path and path != ":memory:" else nullcontext(None)
+    path = _sqlite_path(config)
+    return cycle_lock(path) if path is not None else nullcontext(None)
 
 
 @dataclass(frozen=True)
@@ -138,8 +179,16 @@ class Hooks:
     stopping: Callable[[], bool] = never
 
 
-async def run_once(config: Config, as_of: date | None = None, hooks: Hooks | None = None) -> Report:
-    """One billing cycle. Raises `AlreadyRunning`, `ConfigError`, `StoreError`, `UsageError`."""
+async def run_once(
+    config: Config,
+    as_of: date | None = None,
+    hooks: Hooks | None = None,
+    steps: Sequence[Step] = STEPS,
+) -> Report:
+    """One billing cycle, or some of its steps.
+
+    Raises `AlreadyRunning`, `ConfigError`, `StoreError`, `UsageError`.
+    """
     today = business_date(config, utc_now())
     if as_of is not None and as_of > today and config.settings.mileston.environment == "live":
         raise UsageError(f"--as-of {as_of} is in the future; the live environment bills no future")
@@ -147,13 +196,15 @@ async def run_once(config: Config, as_of: date | None = None, hooks: Hooks | Non
         notice_restore(db, lock, today)
         with api_settings(config, db) as settings:
             add_examples(config, db, as_of or today)
-            report = await _cycle(config, settings, db, as_of or today, hooks or Hooks())
+            report = await _cycle(config, settings, db, as_of or today, hooks or Hooks(), steps)
         if lock is not None:
             lock.remember(generation(db))
     return report
 
 
-async def _cycle(config: Config, settings: Settings, db: Database, as_of: date, hooks: Hooks) -> Report:
+async def _cycle(
+    config: Config, settings: Settings, db: Database, as_of: date, hooks: Hooks, steps: Sequence[Step]
+) -> Report:
     run_id = new_run_id(utc_now())
     async with open_gateway(config, settings) as gateway, open_transport(config, settings) as transport:
         return await run_cycle(
@@ -171,7 +222,8 @@ async def _cycle(config: Config, settings: Settings, db: Database, as_of: date, 
                 progress=hooks.progress,
                 stopping=hooks.stopping,
                 checkpoint=crash_points(settings),
-            )
+            ),
+            steps,
         )
 
 

@@ -13,7 +13,7 @@ deliver     the outbox
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from billing.cycle.deliver import deliver
 from billing.cycle.dun import dun
@@ -27,7 +27,9 @@ from billing.cycle.settle import settle
 from billing.cycle.submit import submit
 from billing.store import payments, runs
 
-STEPS: tuple[Callable[[Context], Awaitable[None]], ...] = (
+Step = Callable[[Context], Awaitable[None]]
+
+STEPS: tuple[Step, ...] = (
     recover,
     reconcile,
     plan,
@@ -39,11 +41,11 @@ STEPS: tuple[Callable[[Context], Awaitable[None]], ...] = (
 )
 
 
-async def run_cycle(ctx: Context) -> Report:
-    """Run every step once and record the run. Raises StoreError if the database fails."""
+async def run_cycle(ctx: Context, steps: Sequence[Step] = STEPS) -> Report:
+    """Run the steps once and record the run. Raises StoreError if the database fails."""
     with ctx.db.transaction() as tx:
         runs.start(tx, ctx.run_id, ctx.as_of, ctx.began)
-    for step in STEPS:
+    for step in steps:
         if ctx.stopping():
             ctx.report.stopped = ctx.report.stopped or "asked to stop"
             break

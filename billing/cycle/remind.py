@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
 from billing.config import Settings
+from billing.core.periods import Interval
 from billing.core.reminders import decide_reminder, offsets_for
 from billing.core.states import NoticeKind
 from billing.cycle.plan import first_reminder_on
@@ -29,13 +31,20 @@ async def remind(ctx: Context) -> None:
             return
 
 
-def decide(row: Any, settings: Settings, today: Any) -> tuple[int | None, Any]:
+def decide(row: Any, settings: Settings, today: date) -> tuple[int | None, date | None]:
     """The offset whose reminder goes out today, or None, and the day of the next one; pure."""
     if row.next_due_on is None:
         return None, None
-    interval = subscriptions.terms_of(row).interval
-    offsets = offsets_for(interval, settings.reminders.days_before, settings.reminders.yearly_days_before)
-    decision = decide_reminder(row.next_due_on, offsets, today)
+    return decide_for(subscriptions.terms_of(row).interval, row.next_due_on, settings, today)
+
+
+def decide_for(
+    interval: Interval, due_on: date, settings: Settings, today: date
+) -> tuple[int | None, date | None]:
+    """`decide` for one due date."""
+    reminders = settings.reminders
+    offsets = offsets_for(interval, reminders.days_before, reminders.yearly_days_before)
+    decision = decide_reminder(due_on, offsets, today)
     return decision.send, decision.next_on
 
 

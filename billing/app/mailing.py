@@ -1,0 +1,31 @@
+"""Notices looked at by people."""
+
+from __future__ import annotations
+
+import email
+from datetime import datetime
+from email.policy import default
+
+from billing.app.runtime import addressed, business_date, make_renderer
+from billing.config import Config
+from billing.core.letters import RenderedMail
+from billing.cycle.letter import letter_for
+from billing.errors import UsageError
+from billing.gateway.mileston import MilestonGateway
+from billing.store import notices
+from billing.store.database import Database
+
+
+def preview_notice(config: Config, db: Database, notice_id: int, now: datetime) -> tuple[RenderedMail, str]:
+    """A notice as mail, and its text part. Raises `UsageError` if there is none with that id."""
+    with db.read() as connection:
+        row = notices.with_rows(connection, notice_id)
+    if row is None:
+        raise UsageError(f"there is no notice {notice_id}; `billing notices list` shows them")
+    settings = addressed(config)
+    gateway = MilestonGateway(settings.mileston, settings.business.name, lambda: ("", ""), lambda: now)
+    letter = letter_for(row, settings, business_date(config, now), gateway.checkout_url)
+    mail = make_renderer(config, settings).render(letter, row.rendered_at or now)
+    message = email.message_from_bytes(mail.raw, policy=default)
+    body = message.get_body(("plain",))
+    return mail, body.get_content() if body is not None else ""

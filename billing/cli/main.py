@@ -1,0 +1,59 @@
+"""`billing`: the commands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from billing import __version__
+from billing.cli import notices, payments, runs, sandbox, subscriptions, system
+from billing.errors import BillingError
+
+app = typer.Typer(
+    name="billing",
+    help="Charges every period of every subscription exactly once, and writes to subscribers about it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(subscriptions.app, name="subscriptions")
+app.add_typer(payments.app, name="payments")
+app.add_typer(notices.app, name="notices")
+app.add_typer(sandbox.app, name="sandbox")
+runs.register(app)
+system.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"billing {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run a command; a `BillingError` is told in words on stderr and becomes its exit code."""
+    try:
+        app()
+    except BillingError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away; what was asked for is done or rolled back.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""`billing notices`: list, preview, resend."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from billing.cli.shared import ConfigOption, JsonOption, print_json, print_json_array, print_table, store
+
+app = typer.Typer(help="Notices: the mail log, previews, sending again.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_all(
+    config: ConfigOption = None,
+    state: Annotated[str | None, typer.Option(metavar="S", help="Only notices in this state.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """All notices, oldest first."""
+    from billing.core.states import NoticeState
+    from billing.store import notices
+
+    if state is not None and state not in NoticeState.__members__.values():
+        raise typer.BadParameter(f"{state!r} is not a state; there are {', '.join(NoticeState)}")
+    with store(config) as (_, db), db.read() as tx:
+        documents = (document(row) for row in notices.listing(tx, [state] if state else []))
+        if json:
+            print_json_array(documents)
+            return
+        columns = ("id", "kind", "subscription", "due_on", "state", "subject", "words")
+        print_table(columns, ([str(doc[c] or "–") for c in columns] for doc in documents), "no notices yet")
+
+
+@app.command()
+def preview(
+    notice_id: Annotated[int, typer.Argument(metavar="ID", help="The notice's id.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show a notice as it was sent, or as it would be sent now."""
+    from billing.app.mailing import preview_notice
+    from billing.app.runtime import utc_now
+
+    with store(config) as (loaded, db):
+        mail, text = preview_notice(loaded, db, notice_id, utc_now())
+    if json:
+        print_json(
+            {
+                "dedupe_key": mail.dedupe_key,
+                "to": mail.recipient,
+                "subject": mail.subject,
+                "message_id": mail.message_id,
+                "text": text,
+            }
+        )
+        return
+    print(f"To: {mail.recipient}\nSubject: {mail.subject}\nMessage-ID: {mail.message_id}\n\n{text}")
+
+
+@app.command()
+def resend(
+    notice_id: Annotated[int, typer.Argument(metavar="ID", help="The notice's id.")],
+    config: ConfigOption = None,
+) -> None:
+    """Put a notice back into the queue; the next run sends it with the same Message-ID."""
+    from billing.app import people
+    from billing.app.runtime import utc_now
+
+    with store(config) as (_, db):
+        people.resend_notice(db, notice_id, utc_now())
+    print(f"notice {notice_id} is queued")
+
+
+def document(row: Any) -> dict[str, Any]:
+    """A notice as the contract shows it, and the server's words."""
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "subscription": row.reference,
+        "due_on": row.due_on.isoformat() if row.due_on else None,
+        "to": row.to_address or row.email,
+        "subject": row.subject,
+        "state": row.state,
+        "dedupe_key": row.dedupe_key,
+        "message_id": row.message_id,
+        "tries": row.tries,
+        "words": row.words,
+        "sent_at": row.sent_at.isoformat() if row.sent_at else None,
+    }

@@ -1,0 +1,193 @@
+"""`billing payments`: list, show, release, resolve, void."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from billing.cli.shared import (
+    ConfigOption,
+    JsonOption,
+    print_json,
+    print_json_array,
+    print_table,
+    store,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from billing.config import Config
+    from billing.store.database import Database
+
+app = typer.Typer(help="Payments: look at them, and decide about those that wait.", no_args_is_help=True)
+
+IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The payment's id.")]
+GivenReason = Annotated[str, typer.Option("--reason", help="Why; it goes into the event log.")]
+
+
+@app.command("list")
+def list_all(
+    config: ConfigOption = None,
+    state: Annotated[str | None, typer.Option(metavar="S", help="Only payments in this state.")] = None,
+    attention: Annotated[bool, typer.Option("--attention", help="Only payments that need a look.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Payments by due date."""
+    from billing.core.states import PaymentState
+    from billing.store import payments
+
+    if state is not None and state not in PaymentState.__members__.values():
+        raise typer.BadParameter(f"{state!r} is not a state; there are {', '.join(PaymentState)}")
+    with store(config) as (_, db), db.read() as tx:
+        rows = payments.listing(tx, [state] if state else [], attention=attention)
+        if json:
+            print_json_array(document(row) for row in rows)
+            return
+        columns = ("id", "subscription", "due", "amount", "state", "cause")
+        print_table(
+            columns,
+            (
+                (
+                    str(doc["id"]),
+                    doc["subscription"],
+                    doc["due_on"],
+                    doc["amount"],
+                    doc["state"],
+                    doc["attention"] or doc["cause"],
+                )
+                for doc in map(document, rows)
+            ),
+            "no such payments",
+        )
+
+
+@app.command()
+def show(payment_id: IdArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """One payment with its attempts and its history."""
+    from billing.app.people import find_payment
+    from billing.store import events, payments
+
+    with store(config) as (_, db), db.read() as tx:
+        row = find_payment(tx, payment_id)
+        whole = document(row)
+        whole["attempt_log"] = [_attempt(attempt) for attempt in payments.attempts_of(tx, payment_id)]
+        whole["events"] = [
+            {"at": e.at.isoformat(), "actor": e.actor, "action": e.action, "detail": e.detail}
+            for e in events.about(tx, -1, [payment_id])
+        ]
+    if json:
+        print_json(whole)
+        return
+    for key, value in whole.items():
+        if not isinstance(value, list):
+            print(f"{key:15} {value if value not in (None, '') else '–'}")
+    for event in whole["events"]:
+        print(f"{event['at'][:19]}  {event['actor']:32} {event['action']} {event['detail']}")
+
+
+@app.command()
+def release(
+    payment_ids: Annotated[list[int] | None, typer.Argument(metavar="ID...", help="Payment ids.")] = None,
+    config: ConfigOption = None,
+    reason: GivenReason = "",
+    all_held: Annotated[bool, typer.Option("--all-held", help="Release every held payment.")] = False,
+) -> None:
+    """Let held, rejected or parked payments be sent (again) by the next run."""
+    from billing.app import people
+    from billing.app.runtime import utc_now
+    from billing.core.states import PaymentState
+    from billing.store import payments
+
+    if bool(payment_ids) == all_held:
+        raise typer.BadParameter("name payment ids, or --all-held")
+    with store(config) as (_, db):
+        if all_held:
+            with db.read() as tx:
+                payment_ids = [row.id for row in payments.listing(tx, [PaymentState.HELD])]
+        released = people.release(db, payment_ids or [], utc_now(), reason)
+    print(f"released {len(released)}; the next run sends them")
+
+
+@app.command()
+def void(payment_id: IdArgument, config: ConfigOption = None, reason: GivenReason = "") -> None:
+    """Never charge a payment; what is open at Mileston is deleted there."""
+    from billing.app import people
+    from billing.app.runtime import utc_now
+
+    with store(config) as (loaded, db):
+        _with_gateway(loaded, db, lambda gateway: people.void(db, gateway, payment_id, utc_now(), reason))
+    print(f"payment {payment_id} is void")
+
+
+@app.command()
+def resolve(
+    payment_id: IdArgument,
+    config: ConfigOption = None,
+    remote_id: Annotated[
+        str | None, typer.Option("--remote-id", help="It exists: the recurringPaymentId at Mileston.")
+    ] = None,
+    absent: Annotated[
+        bool, typer.Option("--absent", help="You made sure that it does not exist; charge it anew.")
+    ] = False,
+    reason: GivenReason = "",
+) -> None:
+    """Say what became of an unknown or parked payment."""
+    from billing.app import people
+    from billing.app.runtime import business_date, utc_now
+
+    if (remote_id is None) != absent:
+        raise typer.BadParameter("say either --remote-id ID or --absent")
+    with store(config) as (loaded, db):
+        now = utc_now()
+        today = business_date(loaded, now)
+        _with_gateway(
+            loaded,
+            db,
+            lambda gateway: people.resolve(db, gateway, payment_id, remote_id, now, today, reason),
+        )
+    print(f"payment {payment_id} is {'open' if remote_id else 'planned again'}")
+
+
+def _with_gateway(config: Config, db: Database, act: Callable[[Any], Awaitable[None]]) -> None:
+    from billing.app.runtime import api_settings, open_gateway
+
+    async def run() -> None:
+        with api_settings(config, db) as settings:
+            async with open_gateway(config, settings) as gateway:
+                await act(gateway)
+
+    asyncio.run(run())
+
+
+def document(row: Any) -> dict[str, Any]:
+    """A payment as the contract shows it, and a few fields more."""
+    from billing.core.money import format_amount
+
+    return {
+        "id": row.id,
+        "subscription": row.reference,
+        "due_on": row.due_on.isoformat(),
+        "amount": format_amount(row.amount_micros),
+        "state": row.state,
+        "remote_id": row.remote_id,
+        "marker": row.marker,
+        "attempts": row.attempts,
+        "cause": row.cause,
+        "attention": row.attention,
+        "paid_at": row.paid_at.isoformat() if row.paid_at else None,
+    }
+
+
+def _attempt(row: Any) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "run_id": row.run_id,
+        "started_at": row.started_at.isoformat(),
+        "outcome": row.outcome,
+        "status": row.status,
+        "detail": row.detail,
+        "finished_at": row.finished_at.isoformat() if row.finished_at else None,
+    }

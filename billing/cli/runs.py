@@ -1,0 +1,196 @@
+"""`billing run-once`, `reconcile` and what they show."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from billing.cli.shared import ConfigOption, JsonOption, parse_date, print_json, print_table, read_config, say
+
+if TYPE_CHECKING:
+    from billing.config import Config
+    from billing.cycle.report import Report
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run-once")(run_once)
+    app.command("reconcile")(reconcile)
+
+
+def run_once(
+    config: ConfigOption = None,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Bill as if it were this day (YYYY-MM-DD).")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be created and mailed; touch nothing.")
+    ] = False,
+    json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing when all is well; for cron.")] = False,
+) -> None:
+    """Run one billing cycle: charge what is due, learn what was paid, write the mail."""
+    from billing.app.runtime import Hooks
+    from billing.app.runtime import run_once as cycle
+
+    day = parse_date(as_of) if as_of is not None else None
+    loaded = read_config(config)
+    if dry_run:
+        _dry_run(loaded, day, json)
+        return
+    with _progress(show=not (json or quiet)) as progress:
+        report = asyncio.run(_with_signals(lambda stop: cycle(loaded, day, Hooks(progress, stop))))
+    if json:
+        print_json(report.to_json())
+    elif not (quiet and report.outcome == "ok"):
+        show_report(report, loaded, sys.stderr if quiet else sys.stdout)
+    raise typer.Exit(0 if report.outcome == "ok" else 1)
+
+
+async def _with_signals(run: Callable[[Callable[[], bool]], Any]) -> Any:
+    """The first SIGINT or SIGTERM asks the cycle to finish what is in flight; the second ends at once."""
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        if stopping:
+            os._exit(130)  # what is in flight is found by the next cycle's reconciliation
+        stopping = True
+        say("finishing what is in flight; once more to end at once")
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    return await run(lambda: stopping)
+
+
+@contextmanager
+def _progress(show: bool) -> Iterator[Callable[[str, int, int], None]]:
+    if not (show and sys.stderr.isatty()):
+        yield lambda _step, _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def advance(step: str, done: int, total: int) -> None:
+            if total:
+                if step not in tasks:
+                    tasks[step] = bars.add_task(step, total=total)
+                bars.update(tasks[step], completed=done, total=total)
+
+        yield advance
+
+
+_LABELS = (
+    ("due", "payments to bring to Mileston"),
+    ("created", "created"),
+    ("adopted", "found at Mileston after a lost answer"),
+    ("not_sent", "not sent; the next run takes them"),
+    ("rejected", "refused by the API"),
+    ("unknown", "outcome unknown; looked up by the next runs"),
+    ("held", "held by a brake"),
+)
+
+
+def show_report(report: Report, config: Config, out: Any) -> None:
+    """The run as a person reads it."""
+    document = report.to_json()
+    print(f"Run {report.run_id} for {report.as_of}: {report.outcome}", file=out)
+    for key, label in _LABELS:
+        count = document["payments"][key]
+        if count or key in ("due", "created"):
+            amount = f"  ({document['amount_created']} USDC)" if key == "created" and count else ""
+            print(f"  {count:>7}  {label}{amount}", file=out)
+    settled = document["settlement"]
+    if settled["checked"]:
+        print(f"  {settled['checked']:>7}  open payments looked at, {settled['paid']} of them paid", file=out)
+    mail = document["notices"]
+    if any(mail.values()):
+        print(
+            f"  {mail['sent']:>7}  e-mails sent"
+            + (f", {mail['failed']} failed" if mail["failed"] else "")
+            + (f", {mail['held']} waiting" if mail["held"] else ""),
+            file=out,
+        )
+    if mail["sent"] and config.settings.mail.transport == "file":
+        print(f"The e-mails are in {config.resolve(config.settings.mail.outbox_dir)}", file=out)
+    for problem in document["problems"]:
+        print(f"Problem: {problem}", file=out)
+    if report.stopped:
+        print(f"Stopped: {report.stopped}", file=out)
+    if report.needs_a_person:
+        print(f"{report.needs_a_person} payments need a look: `billing status` says which", file=out)
+
+
+def _dry_run(config: Config, as_of: date | None, json: bool) -> None:
+    from billing.app.dry_run import would_create, would_mail
+    from billing.app.runtime import business_date, look_only, utc_now
+    from billing.core.money import format_amount
+
+    today = as_of or business_date(config, utc_now())
+    with look_only(config, today) as tx:
+        creates = list(would_create(tx, config.settings, today))
+        mails = list(would_mail(tx, config.settings, today))
+    total = sum(create.amount_micros for create in creates if not create.held)
+    if json:
+        held = sum(create.held for create in creates)
+        counts = dict.fromkeys(("created", "adopted", "rejected", "unknown"), 0)
+        print_json(
+            {
+                "run_id": None,
+                "as_of": today.isoformat(),
+                "outcome": "ok",
+                "dry_run": True,
+                "payments": {"due": len(creates), **counts, "not_sent": len(creates) - held, "held": held},
+                "settlement": {"checked": 0, "paid": 0},
+                "notices": {"queued": len(mails), "sent": 0, "failed": 0, "held": 0},
+                "amount_created": "0.00",
+                "seconds": 0.0,
+                "would_create": [create.to_json() for create in creates],
+                "would_mail": [mail.to_json() for mail in mails],
+            }
+        )
+        return
+    print(f"A run for {today} would create {len(creates)} payments, {format_amount(total)} USDC:")
+    print_table(
+        ("subscription", "due", "amount", ""),
+        (
+            (c.subscription, str(c.due_on), format_amount(c.amount_micros), "held" if c.held else "")
+            for c in creates
+        ),
+        "nothing is due",
+    )
+    print(f"and write {len(mails)} e-mails:")
+    print_table(
+        ("kind", "subscription", "due"),
+        ((m.kind.value, m.subscription, str(m.due_on)) for m in mails),
+        "no mail",
+    )
+    print("Nothing was touched.")
+
+
+def reconcile(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Look every payment with an unknown outcome up at Mileston, and nothing else."""
+    from billing.app.runtime import RECONCILE_STEPS, Hooks
+    from billing.app.runtime import run_once as cycle
+
+    loaded = read_config(config)
+    report = asyncio.run(
+        _with_signals(lambda stop: cycle(loaded, None, Hooks(stopping=stop), RECONCILE_STEPS))
+    )
+    if json:
+        print_json(report.to_json())
+    else:
+        show_report(report, loaded, sys.stdout)
+    raise typer.Exit(0 if report.outcome == "ok" else 1)

@@ -1,0 +1,123 @@
+"""What every command shares: its options, its output, and how an error leaves the program."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from billing.config import Config
+    from billing.store.database import Database
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="config.toml to use (else BILLING_CONFIG, else ./config.toml)")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it goes into the event log.")]
+
+
+def parse_date(text: str) -> date:
+    """A date option's value. Raises typer's usage error."""
+    try:
+        if len(text) != 10:
+            raise ValueError
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a date; write YYYY-MM-DD") from None
+
+
+def read_config(path: Path | None) -> Config:
+    from billing.app.logs import set_up
+    from billing.config import load_config
+
+    config = load_config(path)
+    set_up(config)
+    return config
+
+
+@contextmanager
+def store(path: Path | None) -> Iterator[tuple[Config, Database]]:
+    """The configuration and the open database of a command."""
+    from billing.app.runtime import open_store
+
+    config = read_config(path)
+    with open_store(config) as db:
+        yield config, db
+
+
+def say(message: str) -> None:
+    """A message to the person, on stderr."""
+    print(message, file=sys.stderr)
+
+
+def print_json(document: Any) -> None:
+    json.dump(document, sys.stdout, ensure_ascii=False, indent=None if not sys.stdout.isatty() else 2)
+    sys.stdout.write("\n")
+
+
+def print_json_array(items: Iterable[Any]) -> None:
+    """An array of any length, written as it comes."""
+    sys.stdout.write("[")
+    for i, item in enumerate(items):
+        sys.stdout.write(("" if i == 0 else ",") + "\n" + json.dumps(item, ensure_ascii=False))
+    sys.stdout.write("\n]\n")
+
+
+_ON_SCREEN = 200
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
+    """A table for people; tab-separated lines into a pipe."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            sys.stdout.write("\t".join(row) + "\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    count = 0
+    for row in rows:
+        count += 1
+        if count <= _ON_SCREEN:
+            table.add_row(*(Text(cell) for cell in row))
+    console = Console()
+    if not count:
+        console.print(empty, style="dim")
+        return
+    console.print(table)
+    if count > _ON_SCREEN:
+        console.print(f"… and {count - _ON_SCREEN} more; --json or a pipe shows all", style="dim")
+
+
+def complete_reference(incomplete: str) -> list[str]:
+    """References for the shell's completion; silent when there is no database yet."""
+    from billing.app.runtime import open_store
+    from billing.config import load_config
+    from billing.errors import BillingError
+    from billing.store import subscriptions
+
+    try:
+        config = load_config()
+        path = config.database_url.partition(":///")[2]
+        if config.database_url.startswith("sqlite") and not Path(path).exists():
+            return []
+        with open_store(config) as db, db.read() as tx:
+            found = (ref for ref in subscriptions.references(tx) if ref.startswith(incomplete))
+            return [ref for ref, _ in zip(found, range(50), strict=False)]
+    except BillingError:
+        return []
+
+
+ReferenceArgument = Annotated[
+    str,
+    typer.Argument(metavar="REF", help="The subscription's reference.", autocompletion=complete_reference),
+]

@@ -1,0 +1,166 @@
+"""`billing subscriptions`: import, list, show, pause, resume, cancel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from billing.cli.shared import (
+    ConfigOption,
+    JsonOption,
+    ReasonOption,
+    ReferenceArgument,
+    print_json,
+    print_json_array,
+    print_table,
+    say,
+    store,
+)
+
+app = typer.Typer(help="Subscriptions: import, look at, pause, resume and cancel them.", no_args_is_help=True)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="UTF-8 CSV with a header line.")],
+    config: ConfigOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file; store nothing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Add or update subscriptions by reference: the whole file, or nothing of it."""
+    from billing.app.importing import import_csv
+    from billing.app.people import actor
+    from billing.app.runtime import utc_now
+    from billing.errors import ImportRejected, UsageError
+
+    try:
+        opened = file.open("rb")
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from None
+    with opened, store(config) as (loaded, db):
+        try:
+            result = import_csv(db, opened, loaded.settings, utc_now(), actor(), dry_run=dry_run)
+        except ImportRejected as error:
+            if json:
+                print_json({"added": 0, "updated": 0, "unchanged": 0, "faults": list(error.faults)})
+            else:
+                say(f"{file}: nothing was imported; {len(error.faults)} faults:\n{error}")
+            raise typer.Exit(error.exit_code) from None
+    counts = {"added": result.added, "updated": result.updated, "unchanged": result.unchanged}
+    if json:
+        print_json({**counts, "dry_run": dry_run, "faults": []})
+    else:
+        would = "would be " if dry_run else ""
+        print(", ".join(f"{count} {would}{what}" for what, count in counts.items()))
+
+
+@app.command("list")
+def list_all(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """All subscriptions, by reference."""
+    from billing.store import subscriptions
+
+    with store(config) as (_, db), db.read() as tx:
+        documents = (_document(row) for row in subscriptions.every(tx))
+        if json:
+            print_json_array(documents)
+            return
+        columns = ("reference", "plan", "amount", "interval", "status", "next_due_on")
+        rows = (tuple(str(doc[column] or "–") for column in columns) for doc in documents)
+        print_table(columns, rows, "no subscriptions yet; `billing subscriptions import FILE.csv` adds some")
+
+
+@app.command()
+def show(reference: ReferenceArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """One subscription with its payments and notices."""
+    from billing.app.people import find_subscription
+    from billing.cli.notices import document as notice_document
+    from billing.cli.payments import document as payment_document
+    from billing.store import notices, payments
+
+    with store(config) as (_, db), db.read() as tx:
+        row = find_subscription(tx, reference)
+        whole = _document(row)
+        whole["payments"] = [payment_document(p) for p in payments.listing(tx, subscription_id=row.id)]
+        whole["notices"] = [notice_document(n) for n in notices.listing(tx, subscription_id=row.id)]
+    if json:
+        print_json(whole)
+        return
+    for key, value in whole.items():
+        if not isinstance(value, list):
+            print(f"{key:15} {value if value is not None else '–'}")
+    print("\nPayments")
+    columns = ("id", "due_on", "amount", "state", "remote_id")
+    print_table(columns, ([str(p[c] or "–") for c in columns] for p in whole["payments"]), "none yet")
+    print("\nNotices")
+    columns = ("id", "kind", "due_on", "state", "subject")
+    print_table(columns, ([str(n[c] or "–") for c in columns] for n in whole["notices"]), "none yet")
+
+
+@app.command()
+def pause(reference: ReferenceArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
+    """Stop billing until resumed; the pause is not billed."""
+    from billing.app import people
+    from billing.app.runtime import utc_now
+
+    with store(config) as (_, db):
+        people.pause(db, reference, utc_now(), reason)
+    print(f"{reference} is paused")
+
+
+@app.command()
+def resume(reference: ReferenceArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
+    """Go on billing on the same days as before."""
+    from billing.app import people
+    from billing.app.runtime import business_date, utc_now
+
+    with store(config) as (loaded, db):
+        now = utc_now()
+        today = business_date(loaded, now)
+        due = people.resume(db, reference, now, today, loaded.settings, reason)
+    print(f"{reference} is active again; its next payment is due on {due}")
+
+
+@app.command()
+def cancel(
+    reference: ReferenceArgument,
+    config: ConfigOption = None,
+    at_period_end: Annotated[
+        bool, typer.Option("--at-period-end", help="Let the period that is paid for run out.")
+    ] = False,
+    reason: ReasonOption = "",
+) -> None:
+    """End a subscription for good."""
+    from billing.app import people
+    from billing.app.runtime import business_date, utc_now
+
+    with store(config) as (loaded, db):
+        now = utc_now()
+        last = people.cancel(db, reference, now, business_date(loaded, now), reason, at_period_end)
+    print(f"{reference} is cancelled; its last day is {last}")
+
+
+def _document(row: Any) -> dict[str, Any]:
+    from billing.core.money import format_amount
+    from billing.store.subscriptions import terms_of
+
+    def day(value: Any) -> str | None:
+        return value.isoformat() if value is not None else None
+
+    return {
+        "reference": row.reference,
+        "plan": row.plan,
+        "name": row.name,
+        "email": row.email,
+        "amount": format_amount(row.amount_micros),
+        "interval": str(terms_of(row).interval),
+        "starts_on": day(row.anchor_on),
+        "bill_from": day(row.bill_from),
+        "ends_on": day(row.ends_on),
+        "wallet_address": row.wallet_address,
+        "locale": row.locale,
+        "status": row.status,
+        "cancel_on": day(row.cancel_on),
+        "next_due_on": day(row.next_due_on),
+    }
