@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -20,6 +21,9 @@ from billing.store.database import restored_on
 from billing.store.events import event, record
 
 _PAGE = 500
+_SHARED_PAGE = 100
+_PATIENCE = 50
+_WAIT_SECONDS = 0.02
 _CATCH_UP = "missed before the latest due period, over cycle.catch_up_limit"
 _RESTORED = "the database came back from a backup: it may exist at Mileston already"
 
@@ -27,15 +31,28 @@ _RESTORED = "the database came back from a backup: it may exist at Mileston alre
 async def plan(ctx: Context) -> None:
     """Page by page: insert the payments of due periods and advance the schedule, in one transaction."""
     planned = 0
+    page = _PAGE if ctx.alone else _SHARED_PAGE
+    patience = _PATIENCE
     while not ctx.stopping():
         ctx.checkpoint("plan.before-commit")
         with ctx.db.transaction() as tx:
-            rows = subscriptions.due_page(tx, ctx.as_of, _PAGE)
+            rows = subscriptions.due_page(tx, ctx.as_of, page)
             planned += _plan_page(tx, ctx, rows)
         ctx.checkpoint("plan.committed")
         ctx.progress("plan", planned, planned)
-        if len(rows) < _PAGE:
+        if len(rows) == page:
+            continue
+        # What is due and locked is being planned by another worker: submit shares that, so wait for
+        # its commit, but not for long: it may have been suspended in the middle of it.
+        if ctx.alone or not patience or not _is_any_due(ctx):
             break
+        patience -= 1
+        await asyncio.sleep(_WAIT_SECONDS)
+
+
+def _is_any_due(ctx: Context) -> bool:
+    with ctx.db.read() as connection:
+        return subscriptions.is_any_due(connection, ctx.as_of)
 
 
 @dataclass(frozen=True, slots=True)

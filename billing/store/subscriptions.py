@@ -45,6 +45,11 @@ def due_page(
     return list(tx.execute(query))
 
 
+def is_any_due(tx: Connection, today: date) -> bool:
+    """Whether a subscription is due, also one that another worker holds."""
+    return tx.execute(select(_S.id).where(_ACTIVE, _S.next_due_on <= today).limit(1)).first() is not None
+
+
 def advance(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Move schedules on.
 

@@ -1,0 +1,230 @@
+"""The typed client of the API: the same five calls for each of its three resources."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import ssl
+from collections.abc import Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Generic
+from urllib.parse import quote
+
+import httpx
+
+from billing.config.schema import Mileston
+from billing.core.outcomes import CreateOutcome, OutcomeKind
+from billing.gateway.addresses import base_url
+from billing.gateway.errors import CallFailed, Unauthorized
+from billing.gateway.faults import Fault
+from billing.gateway.resources import (
+    INVOICES,
+    PAYMENT_LINKS,
+    RECURRING_PAYMENTS,
+    F,
+    Record,
+    Resource,
+    usable_id,
+)
+from billing.gateway.verdicts import (
+    failure_of_fault,
+    failure_of_reply,
+    json_object,
+    outcome_of_fault,
+    outcome_of_reply,
+    says_failure,
+)
+from billing.gateway.wire import Call, Clock, Credentials, Observer, Reply, Wire, log_call
+
+_LARGEST_RECORD_BYTES = 1024 * 1024
+_LIST_BYTES_PER_RECORD = 2 * 1024
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_NOTHING = b"{}"
+
+
+class Endpoint(Generic[F]):
+    """The calls of one resource.
+
+    `create` returns what is proved. The others raise `CallFailed` (`Unauthorized` for a 401) unless
+    the API did what was asked.
+    """
+
+    def __init__(self, resource: Resource[F], wire: Wire, business_name: str) -> None:
+        self.resource = resource
+        self.wire = wire
+        # The same for every create of a run, so made once.
+        query = f"?businessName={quote(business_name, safe='')}" if resource.names_business else ""
+        self._create_url = self._url("/create" + query)
+        self._create_path = self._url("/create").path
+        self._create_name = f"create {resource.name}"
+
+    async def create(self, values: F, send_by: datetime | None = None) -> CreateOutcome:
+        """Create one record, unless `send_by` passes before the request can leave.
+
+        Raises `ValueError` if a field is missing that the API requires, and nothing else but
+        `CancelledError`, after which the outcome is as unknown as after a lost answer.
+        """
+        missing = self.resource.missing(values)
+        if missing:
+            raise ValueError(f"a {self.resource.name} needs {', '.join(missing)}")
+        try:
+            body = _encode(self.resource.to_wire(values)).encode()
+        except UnicodeEncodeError:  # half a surrogate pair; sending it again can't help
+            return CreateOutcome(
+                OutcomeKind.REFUSED, detail="a text in it is no valid Unicode; nothing was sent"
+            )
+        call = Call(
+            self._create_name, "POST", self._create_url, self._create_path, body, _LARGEST_RECORD_BYTES
+        )
+        try:
+            reply = await self.wire.exchange(call, send_by)
+        except Fault as fault:
+            return outcome_of_fault(fault)
+        except Unauthorized as error:
+            return CreateOutcome(OutcomeKind.UNAUTHORIZED, detail=f"{error}; nothing was sent")
+        outcome = outcome_of_reply(reply, self.resource, values, self.wire.clock())
+        log_call(call, reply.status, reply.seconds, outcome.remote_id or outcome.kind)
+        return outcome
+
+    async def get(self, remote_id: str) -> Record[F] | None:
+        """The record, or None if the API has none of that id (404)."""
+        call = self._prepared("get", "GET", f"/{self._in_path(remote_id)}")
+        reply = await self._made(call, remote_id, may_be_absent=True)
+        return None if reply.status == 404 else self._one(call, reply, remote_id)
+
+    async def list(self, limit: int) -> builtins.list[Record[F]]:
+        """Up to `limit` records, in no promised order.
+
+        As many as the API sent: a record without a usable id is there with an empty one, so that
+        the length still says whether the list was cut off at its limit.
+        """
+        if limit < 1:
+            raise ValueError("limit must be positive")
+        call = self._prepared("list", "GET", f"?limit={limit}", extra_bytes=limit * _LIST_BYTES_PER_RECORD)
+        reply = await self._made(call, f"limit {limit}")
+        rows = self._body(call, reply).get(self.resource.data_key)
+        if not isinstance(rows, builtins.list):
+            raise self._failed(call, reply, f"the answer has no array {self.resource.data_key}")
+        return [self._record(row, row) if isinstance(row, dict) else self._record({}, {}) for row in rows]
+
+    async def update(self, remote_id: str, changes: F) -> Record[F]:
+        """Change the fields that are set in `changes`; the record as it is then."""
+        self._in_path(remote_id)
+        body = _encode({self.resource.id_field: remote_id, **self.resource.to_wire(changes)}).encode()
+        call = self._prepared("update", "PATCH", "/update", body)
+        reply = await self._made(call, remote_id, self.resource.personal(changes))
+        return self._one(call, reply, remote_id)
+
+    async def delete(self, remote_id: str) -> bool:
+        """True if it was deleted, False if there was none of that id (404)."""
+        call = self._prepared("delete", "DELETE", f"/delete/{self._in_path(remote_id)}")
+        reply = await self._made(call, remote_id, may_be_absent=True)
+        if reply.status == 404:
+            return False
+        if says_failure(json_object(reply) or {}):
+            raise self._failed(call, reply, "the answer reports a failure")
+        return True
+
+    def _prepared(
+        self, verb: str, method: str, path: str, body: bytes = _NOTHING, extra_bytes: int = 0
+    ) -> Call:
+        url = self._url(path)
+        limit_bytes = _LARGEST_RECORD_BYTES + extra_bytes
+        return Call(f"{verb} {self.resource.name}", method, url, url.path, body, limit_bytes)
+
+    async def _made(
+        self, call: Call, note: str, personal: Sequence[str] = (), *, may_be_absent: bool = False
+    ) -> Reply:
+        """Make a call that is not a create. Raises `CallFailed` but for 2xx, and 404 if that is allowed."""
+        try:
+            reply = await self.wire.exchange(call)
+        except Fault as fault:
+            raise failure_of_fault(call.name, fault) from None
+        except Unauthorized as error:
+            raise Unauthorized(f"{call.name}: {error}", permanent=error.permanent) from None
+        log_call(call, reply.status, reply.seconds, note)
+        if 200 <= reply.status < 300 or (reply.status == 404 and may_be_absent):
+            return reply
+        raise failure_of_reply(call.name, reply, personal, self.wire.clock())
+
+    def _body(self, call: Call, reply: Reply) -> dict[str, Any]:
+        body = json_object(reply)
+        if body is None or says_failure(body):
+            raise self._failed(call, reply, "no usable JSON")
+        return body
+
+    def _one(self, call: Call, reply: Reply, remote_id: str) -> Record[F]:
+        body = self._body(call, reply)
+        data = body.get(self.resource.data_key)
+        record = self._record(data, body) if isinstance(data, dict) else None
+        if record is None or record.remote_id != remote_id:
+            raise self._failed(call, reply, "the answer does not show the record that was asked for")
+        return record
+
+    def _record(self, data: dict[str, Any], holder: dict[str, Any]) -> Record[F]:
+        """`holder` is the object that the pay link stands in: beside the record, or in it."""
+        link = holder.get(self.resource.link_key)
+        return Record(
+            usable_id(data.get(self.resource.id_field)) or "",
+            self.resource.from_wire(data),
+            link if isinstance(link, str) else "",
+        )
+
+    def _failed(self, call: Call, reply: Reply, reason: str) -> CallFailed:
+        return CallFailed(f"{call.name}: HTTP {reply.status}, but {reason}", status=reply.status)
+
+    def _in_path(self, remote_id: str) -> str:
+        if usable_id(remote_id) is None:
+            raise CallFailed(f"{self.resource.name}: not an id that the API could have given", permanent=True)
+        return quote(remote_id, safe="")
+
+    def _url(self, path: str) -> httpx.URL:
+        return httpx.URL(f"{self.wire.base_url}{path}")
+
+
+class MilestonClient:
+    """All three resources of one business. Close it, or use it as an async context manager.
+
+    `credentials` gives (API key, business id) and is asked at every call; `clock` gives aware
+    instants. `ssl_context` replaces the usual trusted roots.
+    """
+
+    def __init__(
+        self,
+        settings: Mileston,
+        business_name: str,
+        credentials: Credentials,
+        clock: Clock,
+        on_call: Observer | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        def endpoint(resource: Resource[F]) -> Endpoint[F]:
+            wire = Wire(
+                base_url(settings, resource),
+                timeout_seconds=settings.timeout_seconds,
+                credentials=credentials,
+                clock=clock,
+                on_call=on_call,
+                ssl_context=ssl_context,
+            )
+            return Endpoint(resource, wire, business_name)
+
+        self.recurring_payments = endpoint(RECURRING_PAYMENTS)
+        self.payment_links = endpoint(PAYMENT_LINKS)
+        self.invoices = endpoint(INVOICES)
+
+    async def close(self) -> None:
+        for each in (self.recurring_payments, self.payment_links, self.invoices):
+            await each.wire.close()
+
+    async def __aenter__(self) -> MilestonClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -1,0 +1,112 @@
+"""The payments API as the billing cycle uses it: recurring payments that carry a marker."""
+
+from __future__ import annotations
+
+import builtins
+import ssl
+from collections.abc import Callable
+from datetime import datetime
+from types import TracebackType
+
+from billing.config.schema import Mileston
+from billing.core.markers import find_marker, name_with_marker
+from billing.core.outcomes import CreateOutcome, PaymentRequest, RemotePayment
+from billing.gateway.addresses import checkout_url
+from billing.gateway.client import MilestonClient
+from billing.gateway.errors import CallFailed
+from billing.gateway.resources import RECURRING_PAYMENTS, Record, RecurringPayment
+
+
+class MilestonGateway:
+    """Creates, reads and deletes remote payments. Safe to use from many tasks of one event loop.
+
+    `credentials` gives (API key, business id) and is asked at every call. `clock` gives aware
+    instants; only deadlines and Retry-After dates are compared with it. `on_call` is told each
+    call's name, HTTP status (None without an answer) and seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Mileston,
+        business_name: str,
+        credentials: Callable[[], tuple[str, str]],
+        clock: Callable[[], datetime],
+        *,
+        on_call: Callable[[str, int | None, float], None] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._settings = settings
+        self._client = MilestonClient(settings, business_name, credentials, clock, on_call, ssl_context)
+        self._payments = self._client.recurring_payments
+
+    async def create(self, request: PaymentRequest, send_by: datetime) -> CreateOutcome:
+        """Ask for one payment and say what is proved of it; see `CreateOutcome`.
+
+        Nothing is sent at or after `send_by`. Whatever is sent has an outcome within the time limit
+        of a call after that. A mismatch names its remote id too, if it has one: for a person, not
+        as success. Raises nothing but `CancelledError`, which leaves the outcome unknown.
+        """
+        return await self._payments.create(
+            RecurringPayment(
+                amount_micros=request.amount_micros,
+                subscription_name=name_with_marker(request.plan, request.marker),
+                subscriber_name=request.name,
+                subscriber_email=request.email,
+                wallet_address=request.wallet_address,
+                payment_status="unpaid",
+                recurring_on=request.due_on,
+                interval_days=request.interval_days,
+            ),
+            send_by,
+        )
+
+    async def list(self, limit: int) -> builtins.list[RemotePayment]:
+        """Up to `limit` remote payments, in no promised order; those that aren't ours as well.
+
+        Exactly as many as the API sent, so that a length below `limit` means that there are no more.
+        Raises `GatewayError`.
+        """
+        payments = [_as_payment(record) for record in await self._payments.list(limit)]
+        if any(payment.marker and not payment.remote_id for payment in payments):
+            # Left out, it would count as absent; taken in, it could be neither read nor deleted.
+            raise CallFailed("list recurring payment: a payment of ours has no usable id")
+        return payments
+
+    async def get(self, remote_id: str) -> RemotePayment | None:
+        """One remote payment, or None if the API has none of that id. Raises `GatewayError`."""
+        record = await self._payments.get(remote_id)
+        return None if record is None else _as_payment(record)
+
+    async def delete(self, remote_id: str) -> bool:
+        """True if it was deleted, False if there was none of that id. Raises `GatewayError`."""
+        return await self._payments.delete(remote_id)
+
+    def checkout_url(self, remote_id: str) -> str:
+        """The page where the subscriber pays."""
+        return checkout_url(self._settings, RECURRING_PAYMENTS, remote_id)
+
+    async def close(self) -> None:
+        """Close all idle connections; calls still under way close theirs as they end."""
+        await self._client.close()
+
+    async def __aenter__(self) -> MilestonGateway:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def _as_payment(record: Record[RecurringPayment]) -> RemotePayment:
+    shown = record.fields
+    return RemotePayment(
+        remote_id=record.remote_id,
+        marker=find_marker(shown.subscription_name or ""),
+        amount_micros=shown.amount_micros,
+        email=shown.subscriber_email or "",
+        paid=shown.payment_status == "paid",
+    )

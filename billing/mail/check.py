@@ -1,0 +1,271 @@
+"""Proves templates before they meet a subscriber, and shows them: `billing templates check` and `preview`."""
+
+from __future__ import annotations
+
+import difflib
+import html
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+from jinja2 import nodes
+
+from billing.config.schema import Settings
+from billing.core.letters import Letter
+from billing.core.states import NoticeKind
+from billing.errors import TemplateError
+from billing.mail.i18n import LANGUAGES, SOURCE_LANGUAGE
+from billing.mail.message import Content, MessageBuilder
+from billing.mail.render import Renderer, load_theme, shipped_templates
+from billing.mail.samples import ORDINARY, SAMPLE_NOW, sample_letters
+
+_LONGEST_SUBJECT = 200
+_LEAST_CONTRAST = 4.5  # WCAG 2 AA for text of ordinary size
+_VOID = frozenset(
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
+)
+_DARK_RULE = re.compile(r"@media\s*\(\s*prefers-color-scheme\s*:\s*dark\s*\)")
+
+# Which text stands on which background, by their names in theme.html.
+_PAIRS = (
+    *((text, ground) for ground in ("card", "box", "page") for text in ("ink", "text", "muted", "link")),
+    ("on_accent", "accent"),
+    *((f"on_{tone}", tone) for tone in ("due", "good", "late", "quiet")),
+)
+
+
+def check_templates(settings: Settings, user_templates: Path | None) -> list[str]:
+    """Every fault of the templates that a run would use, one line each; an empty list if there is none.
+
+    Renders every kind in every language with every sample, and reads the user's own files for names
+    that nothing would ever use.
+    """
+    try:
+        renderer = Renderer(settings, user_templates)
+        faults = [*_theme_faults(renderer), *_file_faults(renderer, user_templates)]
+    except TemplateError as error:
+        return [str(error)]
+    builder = MessageBuilder(settings)
+    found: dict[str, list[str]] = {}
+    for kind in NoticeKind:
+        for language in LANGUAGES:
+            for sample in sample_letters(kind, language):
+                for fault in _mail_faults(renderer, builder, sample.letter):
+                    found.setdefault(fault, []).append(f"{language}, {sample.case}")
+    return faults + [_with_places(fault, places) for fault, places in found.items()]
+
+
+def _with_places(fault: str, places: list[str]) -> str:
+    more = f", and {len(places) - 1} more" if len(places) > 1 else ""
+    return f"{fault} ({places[0]}{more})"
+
+
+# --- one mail --------------------------------------------------------------------------------------
+
+
+def _mail_faults(renderer: Renderer, builder: MessageBuilder, letter: Letter) -> Iterator[str]:
+    try:
+        content = renderer.content(letter, SAMPLE_NOW)
+        builder.build(letter, content, SAMPLE_NOW)
+    except TemplateError as error:
+        yield str(error)
+        return
+    kind = letter.kind
+    yield from (f"{kind}.subject.txt: {fault}" for fault in _subject_faults(content))
+    if not content.text.strip():
+        yield f"{kind}.txt: the text is empty"
+    yield from (f"{kind}.html: {fault}" for fault in html_faults(content.html))
+    if letter.pay_url and letter.pay_url not in content.text:
+        yield f"{kind}.txt: the pay link is missing"
+    if letter.pay_url and html.escape(letter.pay_url) not in content.html:
+        yield f"{kind}.html: the pay link is missing"
+    for ending, part in (("subject.txt", content.subject), ("txt", content.text), ("html", content.html)):
+        if re.search(r"\bNone\b", part):
+            yield f'{kind}.{ending}: prints "None" for a fact that is not there; put it inside {{% if … %}}'
+
+
+def _subject_faults(content: Content) -> Iterator[str]:
+    if re.search(r"[\r\n]", content.subject):
+        yield "the subject has more than one line"
+    if len(content.subject) > _LONGEST_SUBJECT:
+        yield f"the subject is longer than {_LONGEST_SUBJECT} characters"
+
+
+def html_faults(text: str) -> list[str]:
+    """What is not well-formed in a page, and scripts, which no mail program runs."""
+    parser = _Tags()
+    parser.feed(text)
+    parser.close()
+    return parser.faults + [f"<{tag}> is never closed" for tag in parser.open]
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.faults: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "script":
+            self.faults.append("there is a <script>: a value is not escaped, or no mail program will run it")
+        names = [name for name, _ in attrs]
+        for name in {name for name in names if names.count(name) > 1}:
+            self.faults.append(f"<{tag}> has the attribute {name} twice")
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+        else:
+            self.faults.append(f"</{tag}> closes <{self.open[-1] if self.open else 'nothing'}>")
+
+
+# --- the files -------------------------------------------------------------------------------------
+
+
+def _theme_faults(renderer: Renderer) -> Iterator[str]:
+    theme = load_theme(renderer.environment(SOURCE_LANGUAGE))
+    for mode in ("light", "dark"):
+        for text, ground in _PAIRS:
+            colours = theme[mode].get(text, ""), theme[mode].get(ground, "")
+            if not all(re.fullmatch("#[0-9a-fA-F]{6}", colour) for colour in colours):
+                yield f"theme.html: {mode}.{text} and {mode}.{ground} must be colours such as #14171c"
+            elif (ratio := contrast(*colours)) < _LEAST_CONTRAST:
+                yield (
+                    f"theme.html: {mode}.{text} {colours[0]} on {mode}.{ground} {colours[1]} has a contrast "
+                    f"of {ratio:.1f}; readable text needs {_LEAST_CONTRAST}"
+                )
+
+
+def contrast(first: str, second: str) -> float:
+    """The contrast ratio of two colours (#rrggbb) after WCAG 2: from 1 to 21."""
+    darker, lighter = sorted((_luminance(first), _luminance(second)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    shares = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _file_faults(renderer: Renderer, user_templates: Path | None) -> Iterator[str]:
+    """A file or block of the user's that nothing will ever use, because its name is nearly right."""
+    shipped = shipped_templates()
+    if not user_templates or not user_templates.is_dir() or user_templates.samefile(shipped):
+        return
+    known = sorted(path.name for path in shipped.iterdir())
+    for path in sorted(user_templates.iterdir()):
+        close = difflib.get_close_matches(path.name, known, n=1, cutoff=0.85)
+        if close and path.name not in known:
+            yield f"{path}: no notice uses this name (did you mean {close[0]}?)"
+        elif path.suffix in (".html", ".txt"):
+            yield from _block_faults(renderer, path)
+
+
+def _block_faults(renderer: Renderer, path: Path) -> Iterator[str]:
+    try:
+        tree = renderer.environment(SOURCE_LANGUAGE).parse(path.read_text("utf-8-sig"), path.name, str(path))
+    except Exception:  # it can't be read: rendering it says so, with the line
+        return
+    parents = [
+        node.template.value for node in tree.find_all(nodes.Extends) if isinstance(node.template, nodes.Const)
+    ]
+    if not parents:
+        return
+    known = set(_blocks(renderer, parents[0]))
+    for block in (node for node in tree.body if isinstance(node, nodes.Block)):
+        if block.name not in known:
+            close = difflib.get_close_matches(block.name, known, n=1)
+            meant = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(known))}"
+            yield f"{path}, line {block.lineno}: {parents[0]} has no block {block.name!r} ({meant})"
+
+
+def _blocks(renderer: Renderer, name: str) -> Iterator[str]:
+    """The blocks of a template and of all that it extends."""
+    environment = renderer.environment(SOURCE_LANGUAGE)
+    assert environment.loader is not None
+    tree = environment.parse(environment.loader.get_source(environment, name)[0])
+    yield from (block.name for block in tree.find_all(nodes.Block))
+    for node in tree.find_all(nodes.Extends):
+        if isinstance(node.template, nodes.Const):
+            yield from _blocks(renderer, node.template.value)
+
+
+# --- the preview -----------------------------------------------------------------------------------
+
+
+def write_preview(settings: Settings, user_templates: Path | None, directory: Path) -> Path:
+    """Write every mail as a page, light and dark, and an index of them all; returns the index.
+
+    All languages with the ordinary sample, and every other sample in the business's own language.
+    Raises `TemplateError`, and `OSError` if the directory can't be written.
+    """
+    renderer = Renderer(settings, user_templates)
+    directory.mkdir(parents=True, exist_ok=True)
+    cards: list[str] = []
+    for language in LANGUAGES:
+        for kind in NoticeKind:
+            for sample in sample_letters(kind, language):
+                if sample.case == ORDINARY or language == settings.business.locale:
+                    content = renderer.content(sample.letter, SAMPLE_NOW)
+                    name = f"{kind}.{language}.{sample.case.replace(' ', '-')}"
+                    cards.append(_card(directory, name, f"{language}, {sample.case}", kind, content))
+    index = directory / "index.html"
+    start = json.dumps(f"{settings.business.locale}, {ORDINARY}")
+    index.write_text(_INDEX.replace("@CARDS@", "\n".join(cards)).replace("@START@", start), "utf-8")
+    return index
+
+
+def _card(directory: Path, name: str, view: str, kind: NoticeKind, content: Content) -> str:
+    # What the reader's system prefers must not matter here: each page has its mode for good.
+    for mode, rule in (("light", "@media not all"), ("dark", "@media all")):
+        (directory / f"{name}.{mode}.html").write_text(_DARK_RULE.sub(rule, content.html), "utf-8")
+    escaped = {"view": view, "kind": kind, "subject": content.subject, "text": content.text, "name": name}
+    return _CARD.format(**{key: html.escape(value) for key, value in escaped.items()})
+
+
+_CARD = """<section data-view="{view}" hidden><h2>{kind}</h2><p>{subject}</p>
+<iframe data-name="{name}" title="{kind}" loading="lazy"></iframe>
+<details><summary>Text part</summary><pre>{text}</pre></details></section>"""
+
+_INDEX = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Mail templates</title>
+<style>
+body{margin:0;font:15px/1.5 system-ui,sans-serif;background:#d9dde3;color:#14171c}
+header{position:sticky;top:0;padding:12px 24px;background:#14171c;color:#fff}
+header *{margin-right:16px;font:inherit}
+main{display:flex;flex-wrap:wrap;gap:32px;padding:24px;align-items:flex-start}
+section{background:#fff;border-radius:12px;padding:16px}section[hidden]{display:none}
+h2{font-size:15px;margin:0}p{margin:0 0 12px;color:#5d6673}
+iframe{border:1px solid #c5cbd4;border-radius:8px;height:1080px;display:block}
+section,iframe{max-width:100%;box-sizing:border-box}pre{white-space:pre-wrap;margin:0}
+</style>
+<header><b>Mail templates</b><label>Show <select id="view"></select></label>
+<label>Colours <select id="mode"><option>light<option>dark</select></label>
+<label>Width <select id="width"><option value="680">desktop<option value="360">phone</select></label></header>
+<main>
+@CARDS@
+</main>
+<script>
+const [view, mode, width] = ["view", "mode", "width"].map(id => document.getElementById(id));
+const cards = [...document.querySelectorAll("section")];
+view.append(...[...new Set(cards.map(card => card.dataset.view))].map(name => new Option(name)));
+view.value = @START@;
+function show() {
+  for (const card of cards) {
+    card.hidden = card.dataset.view !== view.value;
+    const frame = card.querySelector("iframe");
+    frame.style.width = card.querySelector("details").style.maxWidth = width.value + "px";
+    if (!card.hidden) frame.src = frame.dataset.name + "." + mode.value + ".html";
+  }
+}
+onchange = show;
+show();
+</script>
+</html>
+"""

@@ -1,0 +1,348 @@
+"""From the facts of a notice to its words: the templates, in the subscriber's language.
+
+A user's own templates folder comes before the shipped one, file by file; `shipped/NAME` always means
+the shipped file, so that an own file can extend the one it replaces and change a single block.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
+
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PrefixLoader,
+    StrictUndefined,
+    Template,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    UndefinedError,
+)
+from jinja2.ext import Extension
+from jinja2.lexer import Token, TokenStream
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+import billing
+from billing.config.schema import Settings
+from billing.core.letters import DigestItem, Letter, RenderedMail
+from billing.core.states import NoticeKind
+from billing.errors import TemplateError
+from billing.mail.calendar import calendar_part
+from billing.mail.i18n import NO_BREAK_SPACE, CompiledTranslations, Formats, formats_for, translations
+from billing.mail.message import Content, MessageBuilder, one_line
+
+_FIRST_ISOLATE, _POP_ISOLATE = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
+_RIGHT_TO_LEFT = re.compile(
+    "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff]"
+)
+_BLANK_LINES = re.compile(r"\n[ \t\n]*\n")
+_SHORT_PLAN = 60
+_MEND = "Mend the template, then run `billing templates check`."
+
+_PAYMENT_NOTICES = frozenset(
+    {
+        NoticeKind.NEXT_PAYMENT_DUE,
+        NoticeKind.PAYMENT_CREATED,
+        NoticeKind.PAYMENT_RECEIVED,
+        NoticeKind.PAYMENT_OVERDUE,
+    }
+)
+
+
+class Renderer:
+    """Writes notices. Templates are read and compiled once a language, then kept.
+
+    Raises `TemplateError` where a template, an address or a letter's facts are not usable; the message
+    says which file, which line, and what to do.
+    """
+
+    def __init__(self, settings: Settings, user_templates: Path | None = None) -> None:
+        self._business = settings.business
+        self._zone = ZoneInfo(settings.business.timezone)
+        self._attach_calendar = settings.mail.calendar_attachment
+        self._builder = MessageBuilder(settings)
+        self._loader = template_loader(user_templates)
+        self._environments: dict[str, Environment] = {}
+        self._templates: dict[tuple[str, NoticeKind], _Templates] = {}
+
+    def render(self, letter: Letter, now: datetime) -> RenderedMail:
+        """The finished message of a letter; `now` is aware and becomes its Date."""
+        return self._builder.build(letter, self.content(letter, now), now)
+
+    def content(self, letter: Letter, now: datetime) -> Content:
+        """The words of a letter, before they become bytes."""
+        formats = formats_for(letter.locale, self._business.locale)
+        facts = self._facts(letter, formats, now)
+        templates = self._templates_for(formats.language, letter.kind)
+        try:
+            # Spaces in a header break where the reader's program wants; without the no-break ones most
+            # English and Spanish subjects are plain ASCII.
+            subject = templates.subject.render(facts).replace("\u00a0", " ").replace("\u202f", " ").strip()
+            facts["subject"] = subject
+            text = _BLANK_LINES.sub("\n\n", templates.text.render(facts)).strip() + "\n"
+            html = templates.html.render(facts) + "\n"
+        except Exception as error:  # a template is a user's program: it can raise anything
+            _explain(error, letter.kind, facts)
+        if not subject:
+            raise TemplateError(f"{letter.kind}.subject.txt gives an empty subject. {_MEND}")
+        calendar = None
+        if self._attach_calendar:
+            calendar = calendar_part(letter, subject, self._builder.sender, now)
+        return Content(formats.language, subject, text, html, calendar)
+
+    def environment(self, language: str) -> Environment:
+        """The templates' environment for one language; what they may use besides the facts."""
+        known = self._environments.get(language)
+        if known is None:
+            known = self._environments[language] = _new_environment(self._loader, language)
+            business = isolated(one_line(self._business.name))
+            known.globals.update(
+                business=business,
+                business_initial=_initial(business),
+                support=self._business.support_address or self._builder.sender,
+            )
+        return known
+
+    def _templates_for(self, language: str, kind: NoticeKind) -> _Templates:
+        known = self._templates.get((language, kind))
+        if known is None:
+            environment = self.environment(language)
+            try:
+                styles = load_styles(environment)
+                known = _Templates(
+                    subject=environment.get_template(f"{kind}.subject.txt"),
+                    text=environment.get_template(f"{kind}.txt"),
+                    html=environment.get_template(f"{kind}.html", globals=styles),
+                )
+            except Exception as error:  # a file that is missing, unreadable, not UTF-8, or not Jinja
+                _explain(error, kind, {})
+            self._templates[language, kind] = known
+        return known
+
+    def _facts(self, letter: Letter, formats: Formats, now: datetime) -> dict[str, object]:
+        """Everything a template may say, ready to print. docs/mail.md lists it for users."""
+        if letter.due_on is None and letter.kind in _PAYMENT_NOTICES:
+            raise TemplateError(f"a {letter.kind} notice needs a due date; {letter.reference} gave none")
+        today = now.astimezone(self._zone).date()
+        plan = one_line(letter.plan)
+        amount = formats.amount(letter.amount_micros)
+        period = letter.period_start and letter.period_end and (letter.period_start, letter.period_end)
+
+        def day(value: date | None) -> str | None:
+            return None if value is None else formats.day(value)
+
+        return {
+            "subject": "",
+            "kind": letter.kind.value,
+            "name": isolated(one_line(letter.to_name)),
+            "reference": isolated(one_line(letter.reference)),
+            "plan": isolated(plan),
+            "short_plan": isolated(
+                plan if len(plan) <= _SHORT_PLAN else plan[: _SHORT_PLAN - 1].rstrip() + "…"
+            ),
+            "amount": amount,
+            "amount_number": amount.partition(NO_BREAK_SPACE + "USDC")[0],
+            "days": letter.days,
+            "due_date": day(letter.due_on),
+            "period": formats.period(*period) if period else None,
+            "paid_date": formats.day(letter.paid_on or today),
+            "next_due_date": day(letter.next_due_on),
+            "final_date": day(letter.final_on),
+            "final_action": letter.final_action,
+            "last_date": day(letter.last_day),
+            "run_date": formats.day(today),
+            "pay_url": _web_address(letter.pay_url, letter.reference),
+            "cancel_url": self._business.cancel_url.replace("{reference}", quote(letter.reference, safe="")),
+            "items": [_one_line_item(item) for item in letter.items],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Templates:
+    subject: Template
+    text: Template
+    html: Template
+
+
+@lru_cache(maxsize=1)
+def shipped_templates() -> Path:
+    """The folder of the shipped templates: inside an installed package, or at a checkout's top."""
+    package = Path(billing.__file__).parent
+    for folder in (package / "_templates", package.parent / "templates"):
+        if (folder / "layout.html").is_file():
+            return folder
+    raise TemplateError("the shipped mail templates are missing; install the package again")
+
+
+def template_loader(user_templates: Path | None) -> BaseLoader:
+    """Where templates come from: `shipped/…`, then the user's folder (which may not exist), then ours."""
+    # Windows editors put a byte order mark in front: utf-8-sig reads files with and without one.
+    shipped = FileSystemLoader(shipped_templates(), encoding="utf-8-sig")
+    own = [FileSystemLoader(user_templates, encoding="utf-8-sig")] if user_templates else []
+    return ChoiceLoader([PrefixLoader({"shipped": shipped}), *own, shipped])
+
+
+def _new_environment(loader: BaseLoader, language: str) -> Environment:
+    environment = ImmutableSandboxedEnvironment(
+        loader=loader,
+        undefined=StrictUndefined,
+        autoescape=lambda name: name is not None and name.endswith(".html"),
+        auto_reload=False,
+        cache_size=-1,
+        extensions=[CompiledTranslations, CompiledStyles],
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.globals["language"] = language
+    install = environment.install_gettext_translations  # type: ignore[attr-defined]  # by the extension
+    install(translations(language), newstyle=True)
+    return environment
+
+
+def load_theme(environment: Environment) -> dict[str, Any]:
+    """What theme.html sets: the shipped one's values, with those of the user's own over them."""
+    theme: dict[str, Any] = {}
+    for name in ("shipped/theme.html", "theme.html"):
+        for key, value in _public(environment.get_template(name)).items():
+            known = theme.get(key)
+            if isinstance(known, dict) and isinstance(value, dict):
+                value = {**known, **value}
+            theme[key] = value
+    return theme
+
+
+def load_styles(environment: Environment) -> dict[str, Any]:
+    """What style.html sets, in the same manner; it is made into the HTML templates as they compile."""
+    compiled = environment.extensions[CompiledStyles.identifier]
+    assert isinstance(compiled, CompiledStyles)
+    if not compiled.styles:
+        theme = load_theme(environment)
+        styles: dict[str, Any] = {}
+        for name in ("shipped/style.html", "style.html"):
+            styles |= _public(environment.get_template(name, globals=theme | styles))
+        compiled.styles = styles
+    return compiled.styles
+
+
+def _public(template: Template) -> dict[str, Any]:
+    return {name: value for name, value in vars(template.module).items() if not name.startswith("_")}
+
+
+class CompiledStyles(Extension):
+    """`{{ p }}` and the other styles become plain text when an HTML template is compiled.
+
+    A mail has about a hundred of them; looked up and escaped one by one they cost a third of its
+    rendering. A template that uses a style's name for something of its own keeps its own meaning.
+    """
+
+    styles: dict[str, Any] = {}  # noqa: RUF012  # replaced whole, never changed
+
+    def filter_stream(self, stream: TokenStream) -> Iterable[Token]:
+        tokens = list(stream)
+        if not self.styles or stream.name is None or not stream.name.endswith(".html"):
+            return tokens
+        return self._with_styles(tokens)
+
+    def _with_styles(self, tokens: list[Token]) -> Iterator[Token]:
+        def prints_a_name(i: int) -> bool:
+            kinds = [token.type for token in tokens[i : i + 3]]
+            return kinds == ["variable_begin", "name", "variable_end"]
+
+        printed = [i for i in range(len(tokens)) if prints_a_name(i)]
+        names = Counter(token.value for token in tokens if token.type == "name")
+        names.subtract(tokens[i + 1].value for i in printed)
+        replaced = {
+            i: self.styles.get(tokens[i + 1].value) for i in printed if not names[tokens[i + 1].value]
+        }
+        i = 0
+        while i < len(tokens):
+            if isinstance(style := replaced.get(i), str):
+                yield Token(tokens[i].lineno, "data", str(style))
+                i += 3
+            else:
+                yield tokens[i]
+                i += 1
+
+
+# --- facts -----------------------------------------------------------------------------------------
+
+
+def isolated(text: str) -> str:
+    """Text with right-to-left writing in it, fenced off so that it can't reorder its sentence."""
+    if text.isascii() or not _RIGHT_TO_LEFT.search(text):
+        return text
+    return f"{_FIRST_ISOLATE}{text}{_POP_ISOLATE}"
+
+
+def _initial(name: str) -> str:
+    """The letter for the square beside the business's name."""
+    return next((character.upper() for character in name if character.isalnum()), "")
+
+
+def _one_line_item(item: DigestItem) -> DigestItem:
+    return DigestItem(one_line(item.title), one_line(item.detail), one_line(item.command))
+
+
+def _web_address(url: str | None, reference: str) -> str | None:
+    """A pay link that is safe to put behind a button, or None where there is none."""
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("https", "http") and parts.netloc and url.isprintable() and " " not in url
+    except ValueError:
+        usable = None
+    if not usable:
+        raise TemplateError(f"the pay link of {reference} is not a web address; check mileston.checkout_url")
+    return url
+
+
+# --- errors ----------------------------------------------------------------------------------------
+
+
+def _explain(error: Exception, kind: NoticeKind, facts: Mapping[str, object]) -> NoReturn:
+    """Say which template failed, where, and what to do, instead of Jinja's words alone."""
+    if isinstance(error, TemplateError):
+        raise error
+    where = _where(error.__traceback__) or f"templates for {kind}"
+    if isinstance(error, TemplateSyntaxError):
+        where = f"{error.filename or error.name}, line {error.lineno}"
+        what = error.message or "syntax error"
+    elif isinstance(error, TemplateNotFound):
+        what = f"there is no template {error.name!r}"
+    elif isinstance(error, UndefinedError):
+        what = f"{error.message}{_meant(error.message or '', facts)}"
+    else:
+        what = f"{type(error).__name__}: {error}"
+    raise TemplateError(f"{where}: {what}. {_MEND}") from error
+
+
+def _where(trace: TracebackType | None) -> str | None:
+    """The innermost template line of a traceback. Jinja puts its templates' names and lines there."""
+    found = None
+    while trace is not None:
+        filename = trace.tb_frame.f_code.co_filename
+        if filename.endswith((".html", ".txt")):
+            found = f"{filename}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
+
+
+def _meant(message: str, facts: Mapping[str, object]) -> str:
+    name = re.match(r"'(\w+)' is undefined", message)
+    close = (
+        difflib.get_close_matches(name[1], [*facts, "business", "support", "language"], n=1) if name else []
+    )
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,169 @@
+"""Made-up letters: one of every kind, and every edge that a template has to survive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from types import MappingProxyType
+from typing import Any
+
+from billing.core.letters import DigestItem, Letter
+from billing.core.states import NoticeKind
+
+SAMPLE_NOW = datetime(2026, 12, 3, 8, 0, tzinfo=UTC)
+ORDINARY = "ordinary"
+
+_FACTS: Mapping[NoticeKind, Mapping[str, Any]] = MappingProxyType(
+    {
+        NoticeKind.NEXT_PAYMENT_DUE: {"days": 3, "pay_url": None},
+        NoticeKind.PAYMENT_CREATED: {"next_due_on": date(2027, 1, 6)},
+        NoticeKind.PAYMENT_RECEIVED: {
+            "pay_url": None,
+            "paid_on": date(2026, 12, 7),
+            "next_due_on": date(2027, 1, 6),
+        },
+        NoticeKind.PAYMENT_OVERDUE: {"days": 7, "final_on": date(2026, 12, 27), "final_action": "pause"},
+        NoticeKind.SUBSCRIPTION_PAUSED: {},
+        NoticeKind.SUBSCRIPTION_CANCELLED: {
+            "due_on": None,
+            "period_start": None,
+            "period_end": None,
+            "pay_url": None,
+            "last_day": date(2027, 1, 5),
+        },
+        NoticeKind.RUN_DIGEST: {
+            "to_name": "",
+            "reference": "",
+            "plan": "",
+            "amount_micros": 0,
+            "thread": "",
+            "due_on": None,
+            "period_start": None,
+            "period_end": None,
+            "pay_url": None,
+            "items": (
+                DigestItem(
+                    "Payment 1042 is parked",
+                    "studio-0117, due on 2026-12-01: it is not known whether the API created it.",
+                    "billing payments resolve 1042",
+                ),
+                DigestItem(
+                    "4 payments are held",
+                    "They are over cycle.catch_up_limit; each is a period that was missed.",
+                    "billing payments list --state held",
+                ),
+                DigestItem(
+                    "An email failed",
+                    "studio-0098: 550 5.1.1 the mailbox does not exist",
+                    "billing notices resend 31337",
+                ),
+            ),
+        },
+    }
+)
+
+_LONG_NAME = (
+    "Maximiliane-Theodora Freifrau von Wittgenstein-Hohenlohe-Langenburg zu Schillingsfürst und Waldenburg"
+)
+_LONG_PLAN = (
+    "Studio membership with unlimited rehearsal rooms, late-night access, a locker, "
+    "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft, and recording"
+)
+
+_CASES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        ORDINARY: {},
+        "long names": {
+            "to_name": _LONG_NAME,
+            "plan": _LONG_PLAN,
+            "reference": "customer-" + "0123456789" * 9,
+        },
+        "arabic": {"to_name": "أمينة عبد الرحمن", "plan": "الباقة الذهبية (شهري)"},
+        "hebrew": {"to_name": "נועה בן־דוד", "plan": "תוכנית זהב 24/7"},
+        "script": {"to_name": "<script>alert(1)</script>", "plan": "R&D \"<script>alert('plan')</script>\""},
+        "smallest amount": {"amount_micros": 1},
+        "largest amount": {"amount_micros": 999_999_999_990_000},
+        "no pay link": {"pay_url": None},
+        "nothing optional": {
+            "to_name": "",
+            "locale": None,
+            "period_start": None,
+            "period_end": None,
+            "pay_url": None,
+            "days": None,
+            "paid_on": None,
+            "next_due_on": None,
+            "final_on": None,
+            "final_action": None,
+            "last_day": None,
+            "items": (),
+        },
+    }
+)
+
+# What only one kind can differ in.
+_MORE: Mapping[NoticeKind, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        NoticeKind.NEXT_PAYMENT_DUE: {
+            "tomorrow": {"days": 1},
+            "pay link": {"pay_url": "https://pay.example.com/checkout/recurring-payment/3f2a"},
+        },
+        NoticeKind.PAYMENT_OVERDUE: {
+            "since yesterday": {"days": 1},
+            "will be cancelled": {"final_action": "cancel"},
+            "will be kept": {"final_action": "keep"},
+        },
+        NoticeKind.SUBSCRIPTION_PAUSED: {"by a person": {"due_on": None, "pay_url": None}},
+        NoticeKind.SUBSCRIPTION_CANCELLED: {
+            "unpaid": {
+                "due_on": date(2026, 12, 6),
+                "last_day": None,
+                "pay_url": "https://pay.example.com/checkout/recurring-payment/3f2a",
+            }
+        },
+        NoticeKind.RUN_DIGEST: {
+            "one item": {"items": (DigestItem("A payment is held", "", "billing status"),)}
+        },
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A letter and the name of the case that it stands for."""
+
+    case: str
+    letter: Letter
+
+
+def sample_letter(
+    kind: NoticeKind, locale: str | None = "en", to_address: str = "amina@example.com"
+) -> Letter:
+    """An ordinary letter of a kind, for looking at and for test mails."""
+    ordinary = Letter(
+        kind=kind,
+        dedupe_key=f"sample:{kind}:{locale}",
+        to_address=to_address,
+        to_name="Amina Okafor",
+        locale=locale,
+        reference="studio-0042",
+        plan="Gold plan",
+        amount_micros=49_900_000,
+        thread="sample:studio-0042:2026-12-06",
+        due_on=date(2026, 12, 6),
+        period_start=date(2026, 12, 6),
+        period_end=date(2027, 1, 5),
+        pay_url="https://pay.example.com/checkout/recurring-payment/b7c0a1e4-52f9-4c38-9a1d-6f2e8d90c413",
+    )
+    return replace(ordinary, **_FACTS[kind])
+
+
+def sample_letters(kind: NoticeKind, locale: str | None = "en") -> list[Sample]:
+    """The ordinary letter of a kind, then one a case."""
+    ordinary = sample_letter(kind, locale)
+    cases = {**_CASES, **_MORE.get(kind, {})}
+    return [
+        Sample(case, replace(ordinary, dedupe_key=f"{ordinary.dedupe_key}:{case}", **changes))
+        for case, changes in cases.items()
+    ]
