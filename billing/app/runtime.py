@@ -196,15 +196,16 @@ async def run_once(
         notice_restore(db, lock, today)
         with api_settings(config, db) as settings:
             add_examples(config, db, as_of or today)
-            report = await _cycle(config, settings, db, as_of or today, hooks or Hooks(), steps)
+            report = await one_cycle(config, settings, db, as_of or today, hooks or Hooks(), steps)
         if lock is not None:
             lock.remember(generation(db))
     return report
 
 
-async def _cycle(
+async def one_cycle(
     config: Config, settings: Settings, db: Database, as_of: date, hooks: Hooks, steps: Sequence[Step]
 ) -> Report:
+    """A cycle on an open store; `run_once` is the way in for commands."""
     run_id = new_run_id(utc_now())
     async with open_gateway(config, settings) as gateway, open_transport(config, settings) as transport:
         return await run_cycle(

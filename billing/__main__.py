@@ -1,0 +1,5 @@
+"""`python -m billing` is the command `billing`."""
+
+from billing.cli.main import main
+
+main()
