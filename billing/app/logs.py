@@ -4,67 +4,157 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
+import threading
+from collections.abc import Iterable
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
 
+from sqlalchemy import Connection, Insert, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from billing.app.redaction import REDACTOR, CleanFields, CleanRecord
 from billing.config import Config
+from billing.store.database import Database
+from billing.store.models import events
 
-_ADDRESS = re.compile(r"[^\s<>\"'@,;:]+@[^\s<>\"'@,;:]+\.[^\s<>\"'@,;:]+")
+RUN_ID: ContextVar[str] = ContextVar("run_id", default="")
+"""The run whose cycle is going on; every line that is logged meanwhile carries it."""
+
+FIELDS = ("run_id", "action", "payment_id", "subscription_id", "notice_id")
+"""What a line tells besides its words."""
+
+_QUIET = ("httpx", "httpcore", "asyncio", "apscheduler", "aiosmtplib", "alembic")
+_lines = logging.getLogger("billing.events")
+_crash = logging.getLogger("billing.crash")
 
 
-class Redactor(logging.Filter):
-    """Takes secrets and e-mail addresses out of every record, whoever wrote it."""
+class _Record(CleanRecord):
+    """A clean record that knows its run."""
 
-    def __init__(self, secrets: list[str]) -> None:
-        super().__init__()
-        self._secrets = [secret for secret in secrets if len(secret) >= 4]
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = self.clean(record.getMessage())
-        record.args = None
-        if record.exc_info:
-            text = logging.Formatter().formatException(record.exc_info)
-            record.exc_text = self.clean(text)
-            record.exc_info = None
-        return True
-
-    def clean(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "****")
-        return _ADDRESS.sub("<address>", text)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Not `run_id`: a line that brings its own as an extra field would be refused.
+        self.current_run = RUN_ID.get()
 
 
 class JsonLines(logging.Formatter):
+    """One JSON object a line. Of extra fields it shows those that are known to be harmless."""
+
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        line: dict[str, object] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
-        for key in ("run_id", "payment_id"):
-            if hasattr(record, key):
-                line[key] = getattr(record, key)
+        fields = {"run_id": record.__dict__.get("current_run") or None} | record.__dict__
+        line |= {key: fields[key] for key in FIELDS if fields.get(key) is not None}
         if record.exc_text:
             line["trace"] = record.exc_text
+        if record.stack_info:
+            line["stack"] = record.stack_info
         return json.dumps(line, ensure_ascii=False)
 
 
+class ForPeople(logging.Formatter):
+    """Time, level, words, and which payment."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the base class's name)
+        text = super().formatMessage(record)
+        payment = record.__dict__.get("payment_id")
+        return text if payment is None else f"{text} (payment {payment})"
+
+
 def set_up(config: Config, long_running: bool = False) -> None:
-    """Send every logger's lines through one handler, on stderr. The root's handlers are replaced."""
+    """Send every logger's lines, and every uncaught exception, through one handler on stderr.
+
+    May be called again, after the configuration was read anew: secrets add up. All handlers that
+    loggers had are taken away.
+    """
+    REDACTOR.learn(_secrets(config))
+    logging.setLogRecordFactory(_Record)
     handler = logging.StreamHandler(sys.stderr)
-    if sys.stderr.isatty():
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
-    else:
-        handler.setFormatter(JsonLines())
-    handler.addFilter(Redactor([secret.reveal() for secret in config.secrets.values()]))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
+    handler.setFormatter(ForPeople() if sys.stderr.isatty() else JsonLines())
+    handler.addFilter(CleanFields())
+    _take_over(handler)
     level = config.settings.watch.log_level
     if level == "info" and not long_running:
         level = "warning"  # a command answers on stdout; what it did along the way is noise
-    root.setLevel(logging.WARNING if level == "info" else level.upper())
+    logging.getLogger().setLevel(logging.WARNING if level == "info" else level.upper())
     logging.getLogger("billing").setLevel(level.upper())
-    for noisy in ("httpx", "httpcore", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda args: _uncaught(
+        args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
+    )
+    sys.unraisablehook = _unraisable
+
+
+def _secrets(config: Config) -> Iterable[str]:
+    yield from (secret.reveal() for secret in config.secrets.values())
+    # The path of a ping URL is its password: whoever knows it can report in our name.
+    yield config.settings.watch.ping_url.rpartition("/")[2]
+    try:
+        yield str(make_url(config.settings.database.url).password or "")
+    except ArgumentError:
+        return
+
+
+def _take_over(handler: logging.Handler) -> None:
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    for logger in root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.handlers.clear()
+            logger.propagate = True
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    _crash.critical("ended by an error that nobody expected", exc_info=(kind, error, trace))
+
+
+def _unraisable(found: Any) -> None:
+    info = (found.exc_type, found.exc_value or found.exc_type(), found.exc_traceback)
+    _crash.error("an error while cleaning up", exc_info=info)
+
+
+def log_events(db: Database) -> None:
+    """Say every line of the event log in the log as well, once it is committed and not before."""
+    event.listen(db.engine, "after_execute", _keep)
+    event.listen(db.engine, "commit", _say)
+    event.listen(db.engine, "rollback", _forget)
+
+
+_PENDING = "billing_lines"
+
+
+def _keep(
+    connection: Connection, statement: Any, many: Any, one: Any, _options: object, _result: object
+) -> None:
+    if isinstance(statement, Insert) and statement.table is events and _lines.isEnabledFor(logging.INFO):
+        connection.info.setdefault(_PENDING, []).extend(many or [one])
+
+
+def _say(connection: Connection) -> None:
+    for line in connection.info.pop(_PENDING, ()):
+        actor = line["actor"]
+        fields = {key: line.get(key) for key in FIELDS if line.get(key) is not None}
+        if actor.startswith("run:"):
+            fields["run_id"] = actor.removeprefix("run:")
+        words = f"{line['action']}: {line['detail']}" if line["detail"] else line["action"]
+        _lines.info("%s", words, extra=fields)
+
+
+def _forget(connection: Connection) -> None:
+    connection.info.pop(_PENDING, None)

@@ -1,0 +1,258 @@
+"""What Prometheus is told: counters of this process, and gauges read from the database at each scrape.
+
+No label and no value speaks of a customer. Names are listed in docs/deploy/metrics.md.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_fd_to_metric_families
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+from sqlalchemy import Connection, func, select
+
+from billing import __version__
+from billing.config import Config
+from billing.core.letters import DeliveryKind
+from billing.core.money import MICROS_PER_USDC
+from billing.core.states import NoticeKind, NoticeState, PaymentState
+from billing.cycle.report import Report
+from billing.errors import BillingError
+from billing.store import looks
+from billing.store.database import Database
+from billing.store.models import notices, payments, runs
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+CYCLE_OUTCOMES = ("ok", "attention", "stopped", "failed", "overlapped", "cut_off")
+PAYMENT_OUTCOMES = ("created", "adopted", "not_sent", "rejected", "unknown", "held")
+SCHEDULER_EVENTS = ("missed", "skipped", "error")
+_CALL_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
+_CALLS = ("create", "list", "get", "delete")
+_GONE_THROUGH = ("ok", "attention")
+
+
+class Metrics:
+    """The counters of one process. Its methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        own = {"registry": self.registry, "namespace": "billing"}
+        self._cycles = Counter("cycles", "Cycles by how they ended.", ["outcome"], **own)
+        self._cycle_seconds = Counter("cycle_seconds", "Time spent in cycles that ended.", **own)
+        self._payments = Counter("payments", "Payments by what a cycle did with them.", ["outcome"], **own)
+        self._amount = Counter("amount_created_usdc", "Sum of the payments created, in USDC.", **own)
+        self._settled = Counter("payments_settled", "Payments learnt to be paid.", **own)
+        self._notices = Counter("notices", "Deliveries of notices.", ["kind", "outcome"], **own)
+        self._calls = Histogram(
+            "api_call_seconds",
+            "Calls to the payments API; status is the HTTP class, or none without an answer.",
+            ["call", "status"],
+            buckets=_CALL_SECONDS,
+            **own,
+        )
+        self._scheduler = Counter("scheduler_events", "Ticks that the scheduler lost.", ["event"], **own)
+        ProcessCollector(registry=self.registry)
+        self._start_at_zero()
+
+    def _start_at_zero(self) -> None:
+        """A counter that appears with its first event shows Prometheus no increase."""
+        for outcome in CYCLE_OUTCOMES:
+            self._cycles.labels(outcome)
+        for outcome in PAYMENT_OUTCOMES:
+            self._payments.labels(outcome)
+        for kind in NoticeKind:
+            for delivery in DeliveryKind:
+                self._notices.labels(kind.value, delivery.value)
+        for name in SCHEDULER_EVENTS:
+            self._scheduler.labels(name)
+        for call in _CALLS:
+            for status in ("2xx", "4xx", "5xx", "none"):
+                self._calls.labels(call, status)
+
+    def note_report(self, report: Report) -> None:
+        """A cycle that ran to its end."""
+        self._cycles.labels(report.outcome).inc()
+        self._cycle_seconds.inc(max(0.0, report.seconds))
+        for outcome in PAYMENT_OUTCOMES:
+            self._payments.labels(outcome).inc(max(0, getattr(report, outcome)))
+        self._amount.inc(report.amount_created_micros / MICROS_PER_USDC)
+        self._settled.inc(report.paid)
+
+    def note_cycle(self, outcome: str) -> None:
+        """A cycle that made no report: failed, overlapped or cut_off."""
+        self._cycles.labels(outcome).inc()
+
+    def note_call(self, name: str, status: int | None, seconds: float) -> None:
+        """One call to the payments API; `name` is as `create recurring payment`."""
+        shown = "none" if status is None else f"{status // 100}xx"
+        self._calls.labels(name.partition(" ")[0], shown).observe(seconds)
+
+    def note_delivery(self, kind: str, outcome: str) -> None:
+        self._notices.labels(kind, outcome).inc()
+
+    def note_scheduler(self, event: str) -> None:
+        self._scheduler.labels(event).inc()
+
+    def expose(self, config: Callable[[], Config], now: datetime) -> bytes:
+        """Everything as Prometheus reads it. Never raises for a database that can't be read."""
+        return generate_latest(_Together([self.registry, _FromTheStore(config, now)]))
+
+
+class _Together(Collector):
+    """Several collectors as one, without the `_created` gauges: process_start_time_seconds says that."""
+
+    def __init__(self, parts: Iterable[CollectorRegistry | Collector]) -> None:
+        self._parts = list(parts)
+
+    def collect(self) -> Iterator[Metric]:
+        for part in self._parts:
+            for family in part.collect():
+                family.samples = [s for s in family.samples if not s.name.endswith("_created")]
+                yield family
+
+
+class _FromTheStore(Collector):
+    """What the database knows better than any counter: what there is, and how long it has waited."""
+
+    def __init__(self, config: Callable[[], Config], now: datetime) -> None:
+        self._config = config
+        self._now = now
+
+    def collect(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily("billing_build_info", "The program's version.", labels=["version"])
+        build.add_metric([__version__], 1)
+        yield build
+        try:
+            families = self._read()
+            reachable = 1
+        except BillingError:
+            families, reachable = [], 0
+        yield GaugeMetricFamily("billing_database_up", "Whether the database could be read.", reachable)
+        yield from families
+
+    def _read(self) -> list[Metric]:
+        with reading(self._config()) as tx:
+            return [*self._counts(tx), *self._ages(tx), *self._times(tx)]
+
+    def _counts(self, tx: Connection) -> Iterator[Metric]:
+        p, n = payments.c, notices.c
+        by_state = dict(tx.execute(select(p.state, func.count()).group_by(p.state)).tuples().all())
+        family = GaugeMetricFamily("billing_payments", "Payments by state.", labels=["state"])
+        for state in PaymentState:
+            family.add_metric([state.value], by_state.get(state.value, 0))
+        yield family
+        by_state = dict(tx.execute(select(n.state, func.count()).group_by(n.state)).tuples().all())
+        family = GaugeMetricFamily("billing_notices", "Notices by state.", labels=["state"])
+        for mail_state in NoticeState:
+            family.add_metric([mail_state.value], by_state.get(mail_state.value, 0))
+        yield family
+        flagged = tx.execute(select(func.count()).where(p.attention != "")).scalar_one()
+        yield GaugeMetricFamily(
+            "billing_payments_flagged", "Payments in an ordinary state that a person must look at.", flagged
+        )
+
+    def _ages(self, tx: Connection) -> Iterator[Metric]:
+        """0 where nothing waits."""
+        p, n = payments.c, notices.c
+        planned = select(func.min(p.created_at)).where(p.state == PaymentState.PLANNED.value)
+        unknown = select(func.min(func.coalesce(p.deadline_at, p.updated_at))).where(
+            p.state == PaymentState.UNKNOWN.value
+        )
+        queued = select(func.min(n.queued_at)).where(n.state == NoticeState.QUEUED.value)
+        for what, text, query in (
+            ("planned", "How long the oldest payment has waited to be sent.", planned),
+            ("unknown", "For how long the oldest outcome has been unknown.", unknown),
+            ("queued", "How long the oldest notice has waited to be sent.", queued),
+        ):
+            since = tx.execute(query).scalar()
+            age = (self._now - since).total_seconds() if since is not None else 0.0
+            yield GaugeMetricFamily(f"billing_oldest_{what}_age_seconds", text, max(0.0, age))
+
+    def _times(self, tx: Connection) -> Iterator[Metric]:
+        ended = select(func.max(runs.c.finished_at))
+        success = tx.execute(ended.where(runs.c.outcome.in_(_GONE_THROUGH))).scalar()
+        yield GaugeMetricFamily(
+            "billing_last_success_timestamp_seconds",
+            "When the last cycle that went through ended (ok or attention); 0: none yet.",
+            success.timestamp() if success is not None else 0.0,
+        )
+        yield GaugeMetricFamily(
+            "billing_unpaid_looked_at_oldest_age_seconds",
+            "How long ago the payment was read whose last look is the oldest; 0: nothing is unpaid.",
+            _oldest_look(tx, self._now),
+        )
+
+
+def _oldest_look(tx: Connection, now: datetime) -> float:
+    rows = looks.unpaid_page(tx, now + timedelta(days=1), _BEFORE_ALL, 1)
+    return max(0.0, (now - rows[0].looked_at).total_seconds()) if rows else 0.0
+
+
+def write_textfile(path: Path, metrics: Metrics, config: Config, now: datetime) -> None:
+    """Write everything for the node exporter, whole at once. Raises OSError.
+
+    A process of cron lives for one run: what the file counted before is carried on.
+    """
+    earlier = _read_counters(path)
+    together = _CarriedOn(metrics.registry, earlier)
+    text = generate_latest(_Together([together, _FromTheStore(lambda: config, now)]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o644)  # the exporter runs as somebody else; nothing here is private
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+_Key = tuple[str, tuple[tuple[str, str], ...]]
+
+
+def _key(sample: Sample) -> _Key:
+    return sample.name, tuple(sorted(sample.labels.items()))
+
+
+def _read_counters(path: Path) -> dict[_Key, float]:
+    """The counters of an earlier file; a file that can't be read counts from zero, as Prometheus allows."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return {
+                _key(sample): sample.value
+                for family in text_fd_to_metric_families(file)
+                if family.type in ("counter", "histogram")
+                for sample in family.samples
+            }
+    except (OSError, ValueError):
+        return {}
+
+
+class _CarriedOn(Collector):
+    """A registry's counters with earlier values added; what only a living process has is left out."""
+
+    def __init__(self, registry: CollectorRegistry, earlier: dict[_Key, float]) -> None:
+        self._registry = registry
+        self._earlier = earlier
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            if family.name.startswith("billing_"):
+                family.samples = [
+                    sample._replace(value=sample.value + self._earlier.get(_key(sample), 0.0))
+                    for sample in family.samples
+                ]
+                yield family
