@@ -20,7 +20,8 @@ from billing.store.events import event, record
 _LEASE = timedelta(minutes=15)
 _MOST_TRIES = 11
 """Doubling from five minutes, the last try comes after about three and a half days."""
-_WINDOW_PER_LANE = 25
+_WINDOW = 200
+"""Notices taken up at once: rendered, claimed, and not yet written back."""
 
 
 async def deliver(ctx: Context) -> None:
@@ -28,7 +29,7 @@ async def deliver(ctx: Context) -> None:
     _resend_unknown(ctx)
     outbox = _Outbox(ctx)
     lanes = ctx.settings.mail.concurrency if ctx.settings.mail.transport == "smtp" else 1
-    await Pipeline(outbox.turn, outbox.send, lanes, lanes * _WINDOW_PER_LANE).run()
+    await Pipeline(outbox.turn, outbox.send, lanes, _WINDOW).run()
     if outbox.channel_fault:
         ctx.report.problems.append(f"mail: {outbox.channel_fault}")
     with ctx.db.read() as connection:
