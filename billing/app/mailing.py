@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import email
+from dataclasses import replace
 from datetime import datetime
 from email.policy import default
 
-from billing.app.runtime import addressed, business_date, make_renderer
+from billing.app.runtime import addressed, business_date, make_renderer, open_transport
 from billing.config import Config
-from billing.core.letters import RenderedMail
+from billing.core.letters import Delivery, RenderedMail
+from billing.core.states import NoticeKind
 from billing.cycle.letter import letter_for
 from billing.errors import UsageError
 from billing.gateway.mileston import MilestonGateway
@@ -29,3 +31,17 @@ def preview_notice(config: Config, db: Database, notice_id: int, now: datetime) 
     message = email.message_from_bytes(mail.raw, policy=default)
     body = message.get_body(("plain",))
     return mail, body.get_content() if body is not None else ""
+
+
+async def send_sample(config: Config, kind: NoticeKind, to: str, locale: str, now: datetime) -> Delivery:
+    """A sample of one kind, handed to the configured transport. Raises MailError, TemplateError."""
+    from billing.mail.samples import sample_letter
+
+    settings = config.settings
+    # A key of its own each time: mail programs would hide the second of two equal messages.
+    letter = replace(
+        sample_letter(kind, locale), to_address=to, dedupe_key=f"test.{kind}.{now:%Y%m%dT%H%M%S%f}"
+    )
+    mail = make_renderer(config, settings).render(letter, now)
+    async with open_transport(config, settings) as transport:
+        return await transport.send(mail)

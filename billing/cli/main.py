@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from billing import __version__
-from billing.cli import notices, payments, runs, sandbox, subscriptions, system
+from billing.cli import notices, payments, runs, sandbox, subscriptions, system, templates
 from billing.errors import BillingError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(payments.app, name="payments")
 app.add_typer(notices.app, name="notices")
+app.add_typer(templates.app, name="templates")
 app.add_typer(sandbox.app, name="sandbox")
 runs.register(app)
 system.register(app)

@@ -1,4 +1,4 @@
-"""`billing notices`: list, preview, resend."""
+"""`billing notices`: list, preview, resend, send-test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from billing.cli.shared import ConfigOption, JsonOption, print_json, print_json_array, print_table, store
+from billing.cli.shared import (
+    ConfigOption,
+    JsonOption,
+    print_json,
+    print_json_array,
+    print_table,
+    read_config,
+    store,
+)
 
 app = typer.Typer(help="Notices: the mail log, previews, sending again.", no_args_is_help=True)
 
@@ -70,6 +78,27 @@ def resend(
     with store(config) as (_, db):
         people.resend_notice(db, notice_id, utc_now())
     print(f"notice {notice_id} is queued")
+
+
+@app.command("send-test")
+def send_test(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="The notice's kind, such as payment_created.")],
+    to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="Who gets it.")],
+    config: ConfigOption = None,
+    locale: Annotated[str, typer.Option(help="en, de, fr, es or pt.")] = "en",
+) -> None:
+    """Send a sample of one kind through the configured transport; nothing is recorded."""
+    import asyncio
+
+    from billing.app.mailing import send_sample
+    from billing.app.runtime import utc_now
+    from billing.core.states import NoticeKind
+
+    if kind not in NoticeKind.__members__.values():
+        raise typer.BadParameter(f"{kind!r} is not a kind; there are {', '.join(NoticeKind)}")
+    delivery = asyncio.run(send_sample(read_config(config), NoticeKind(kind), to, locale, utc_now()))
+    print(f"{delivery.kind} {delivery.words}".rstrip())
+    raise typer.Exit(0 if delivery.kind == "sent" else 1)
 
 
 def document(row: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from billing.core.money import format_amount
 from billing.core.outcomes import OutcomeKind
 
+_FORBIDDEN = 403
 _Z_SQUARED = 9.0  # three standard deviations
 
 
@@ -59,13 +60,16 @@ class Brakes:
         self.amount_micros += amount_micros
         return ""
 
-    def note(self, kind: OutcomeKind) -> None:
-        """Take in one outcome; may stop the run."""
+    def note(self, kind: OutcomeKind, status: int | None = None) -> None:
+        """Take in one outcome and its HTTP status; may stop the run."""
         self.finished += 1
         self.unknown += kind is OutcomeKind.UNKNOWN
         self.failures_in_a_row = 0 if kind is OutcomeKind.CREATED else self.failures_in_a_row + 1
         if kind is OutcomeKind.UNAUTHORIZED:
             self.stopped = "the API refused the key (401)"
+        elif status == _FORBIDDEN:
+            # It refuses this payment, but rarely this one alone: ask nothing more of it today.
+            self.stopped = "the API forbids creating payments (403)"
         elif kind is OutcomeKind.NOT_SENT and self.failures_in_a_row >= self.limits.max_consecutive_failures:
             self.stopped = "the API can't be reached"
         elif self.failures_in_a_row >= self.limits.max_consecutive_failures:

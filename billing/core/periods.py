@@ -52,8 +52,10 @@ class Interval:
         months = self.count * _MONTHS[self.unit]
         years, rest = divmod(months, 12)
         # Any 12 months have at least 365 days; n months at least as many as from 1 February on,
-        # less what clamping a 31st to the 28th can take: from 31 Jan to 28 Feb are 28 days.
-        return years * 365 + (28, 28, 59, 89, 120, 150, 181, 212, 242, 273, 303, 334)[rest] * bool(rest)
+        # less what clamping a 31st to the 28th can take: from 31 Jan to 28 Feb are 28 days. More than
+        # seven years hold a 29 February even around 2100.
+        shortest = years * 365 + (28, 28, 59, 89, 120, 150, 181, 212, 242, 273, 303, 334)[rest] * bool(rest)
+        return shortest + (months > 84)
 
 
 def parse_interval(text: str) -> Interval:

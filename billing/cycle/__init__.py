@@ -1,1 +1,1 @@
-"""One cycle: recover, reconcile, plan, submit, settle, dun, remind, deliver; a module each."""
+"""One cycle: recover, reconcile, plan, submit, settle, dun, remind, digest, deliver; a module each."""

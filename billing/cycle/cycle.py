@@ -7,6 +7,7 @@ submit      intent committed, then socket; outcomes written back in groups
 settle      open payments are read; paid ones get a receipt
 dun         those read as unpaid take their next step
 remind      upcoming payments at their offsets
+digest      the operator is told what needs a person
 deliver     the outbox
 """
 
@@ -16,6 +17,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 
 from billing.cycle.deliver import deliver
+from billing.cycle.digest import digest
 from billing.cycle.dun import dun
 from billing.cycle.plan import plan
 from billing.cycle.ports import Context
@@ -37,6 +39,7 @@ STEPS: tuple[Step, ...] = (
     settle,
     dun,
     remind,
+    digest,
     deliver,
 )
 

@@ -20,7 +20,7 @@ from billing.store.notices import dedupe_key, insert_notices, new_notice
 
 _PAGE = 500
 _START = (datetime.min.replace(tzinfo=UTC), 0)
-_GONE = "it is no longer at Mileston; void it, or release it to charge it anew"
+_GONE = "it is no longer at Mileston; if that was meant, void it"
 
 
 async def settle(ctx: Context) -> None:

@@ -132,7 +132,7 @@ class _Feed:
         outcome = await ctx.gateway.create(request, intent.send_by)
         if outcome.retry_after_seconds is not None:
             self.pace.pause(outcome.retry_after_seconds)
-        ctx.brakes.note(outcome.kind)
+        ctx.brakes.note(outcome.kind, outcome.status)
         return Result(row, outcome, ctx.clock())
 
     def _count(self, finished: list[Result], late: list[Result], held: int) -> None:

@@ -1,0 +1,49 @@
+"""`billing templates`: check and preview every mail."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from billing.cli.shared import ConfigOption, JsonOption, print_json, read_config, say
+
+app = typer.Typer(help="Mail templates: check them, look at them.", no_args_is_help=True)
+
+
+@app.command()
+def check(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Render every kind in every language with every edge case, and find what is wrong."""
+    from billing.app.runtime import templates_dir
+    from billing.mail.check import check_templates
+
+    loaded = read_config(config)
+    faults = check_templates(loaded.settings, templates_dir(loaded))
+    if json:
+        print_json({"faults": faults})
+    elif faults:
+        say("\n".join(faults))
+    else:
+        print("every template is well")
+    raise typer.Exit(1 if faults else 0)
+
+
+@app.command()
+def preview(
+    config: ConfigOption = None,
+    directory: Annotated[
+        Path | None, typer.Option("--to", help="Folder for the pages (else var/preview beside the config).")
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the index.")] = True,
+) -> None:
+    """Write a page with every mail: languages, light and dark, phone and desktop; and open it."""
+    from billing.app.runtime import templates_dir
+    from billing.mail.check import write_preview
+
+    loaded = read_config(config)
+    index = write_preview(loaded.settings, templates_dir(loaded), directory or loaded.resolve("var/preview"))
+    print(index)
+    if open_browser and sys.stdout.isatty():
+        typer.launch(str(index))
