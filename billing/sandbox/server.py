@@ -138,9 +138,9 @@ class SandboxServer:
 
     async def _routed(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path.removeprefix("/")
-        first, slash, rest = path.partition("/")
+        first, _, rest = path.partition("/")
         body = await read_body(request)
-        if first == "_sandbox" and slash:
+        if first == "_sandbox":
             return self._control.handle(request.method, rest, body)
         if self.api.traffic.recording:
             self.api.traffic.record(request, body, now())

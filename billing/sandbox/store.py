@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -12,8 +12,8 @@ from billing.sandbox.resources import RESOURCES, STATUS_FIELD
 
 
 def instant(moment: datetime) -> str:
-    """Write an aware moment as the API does: UTC, milliseconds, `Z`. Such texts sort by time."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    """Write a UTC moment as the API does: milliseconds and `Z`. Such texts sort by time."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Record(NamedTuple):
