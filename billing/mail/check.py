@@ -6,11 +6,12 @@ import difflib
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 
-from jinja2 import nodes
+from jinja2 import Environment, nodes
 
 from billing.config.schema import Settings
 from billing.core.letters import Letter
@@ -18,7 +19,7 @@ from billing.core.states import NoticeKind
 from billing.errors import TemplateError
 from billing.mail.i18n import LANGUAGES, SOURCE_LANGUAGE
 from billing.mail.message import Content, MessageBuilder
-from billing.mail.render import Renderer, load_theme, shipped_templates
+from billing.mail.render import MEND, Renderer, shipped_templates
 from billing.mail.samples import ORDINARY, SAMPLE_NOW, sample_letters
 
 _LONGEST_SUBJECT = 200
@@ -36,7 +37,12 @@ _PAIRS = (
 )
 
 
-def check_templates(settings: Settings, user_templates: Path | None) -> list[str]:
+def check_templates(
+    settings: Settings,
+    user_templates: Path | None,
+    kinds: Iterable[NoticeKind] = NoticeKind,
+    languages: Iterable[str] = LANGUAGES,
+) -> list[str]:
     """Every fault of the templates that a run would use, one line each; an empty list if there is none.
 
     Renders every kind in every language with every sample, and reads the user's own files for names
@@ -46,15 +52,18 @@ def check_templates(settings: Settings, user_templates: Path | None) -> list[str
         renderer = Renderer(settings, user_templates)
         faults = [*_theme_faults(renderer), *_file_faults(renderer, user_templates)]
     except TemplateError as error:
-        return [str(error)]
+        return [_told(error)]
     builder = MessageBuilder(settings)
     found: dict[str, list[str]] = {}
-    for kind in NoticeKind:
-        for language in LANGUAGES:
-            for sample in sample_letters(kind, language):
-                for fault in _mail_faults(renderer, builder, sample.letter):
-                    found.setdefault(fault, []).append(f"{language}, {sample.case}")
+    for kind, language in product(kinds, languages):
+        for sample in sample_letters(kind, language):
+            for fault in _mail_faults(renderer, builder, sample.letter):
+                found.setdefault(fault, []).append(f"{language}, {sample.case}")
     return faults + [_with_places(fault, places) for fault, places in found.items()]
+
+
+def _told(error: TemplateError) -> str:
+    return str(error).removesuffix(MEND).rstrip(". ")
 
 
 def _with_places(fault: str, places: list[str]) -> str:
@@ -70,7 +79,7 @@ def _mail_faults(renderer: Renderer, builder: MessageBuilder, letter: Letter) ->
         content = renderer.content(letter, SAMPLE_NOW)
         builder.build(letter, content, SAMPLE_NOW)
     except TemplateError as error:
-        yield str(error)
+        yield _told(error)
         return
     kind = letter.kind
     yield from (f"{kind}.subject.txt: {fault}" for fault in _subject_faults(content))
@@ -127,7 +136,7 @@ class _Tags(HTMLParser):
 
 
 def _theme_faults(renderer: Renderer) -> Iterator[str]:
-    theme = load_theme(renderer.environment(SOURCE_LANGUAGE))
+    theme = renderer.theme()
     for mode in ("light", "dark"):
         for text, ground in _PAIRS:
             colours = theme[mode].get(text, ""), theme[mode].get(ground, "")
@@ -167,32 +176,36 @@ def _file_faults(renderer: Renderer, user_templates: Path | None) -> Iterator[st
 
 
 def _block_faults(renderer: Renderer, path: Path) -> Iterator[str]:
+    environment = renderer.environment(SOURCE_LANGUAGE)
     try:
-        tree = renderer.environment(SOURCE_LANGUAGE).parse(path.read_text("utf-8-sig"), path.name, str(path))
-    except Exception:  # it can't be read: rendering it says so, with the line
+        tree = environment.parse(path.read_text("utf-8-sig"), path.name, str(path))
+        parent = _parent(tree)
+        known = set(_blocks(environment, parent)) if parent else None
+    except Exception:  # rendering it says what is wrong, with the line
         return
-    parents = [
-        node.template.value for node in tree.find_all(nodes.Extends) if isinstance(node.template, nodes.Const)
-    ]
-    if not parents:
-        return
-    known = set(_blocks(renderer, parents[0]))
-    for block in (node for node in tree.body if isinstance(node, nodes.Block)):
-        if block.name not in known:
+    for block in tree.body:
+        if isinstance(block, nodes.Block) and known is not None and block.name not in known:
             close = difflib.get_close_matches(block.name, known, n=1)
             meant = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(known))}"
-            yield f"{path}, line {block.lineno}: {parents[0]} has no block {block.name!r} ({meant})"
+            yield f"{path}, line {block.lineno}: {parent} has no block {block.name!r} ({meant})"
 
 
-def _blocks(renderer: Renderer, name: str) -> Iterator[str]:
+def _parent(tree: nodes.Template) -> str | None:
+    """The template that one extends, if that is certain before it runs."""
+    extends = next(tree.find_all(nodes.Extends), None)
+    if extends is None or not isinstance(extends.template, nodes.Const):
+        return None
+    return str(extends.template.value)
+
+
+def _blocks(environment: Environment, name: str) -> Iterator[str]:
     """The blocks of a template and of all that it extends."""
-    environment = renderer.environment(SOURCE_LANGUAGE)
     assert environment.loader is not None
     tree = environment.parse(environment.loader.get_source(environment, name)[0])
     yield from (block.name for block in tree.find_all(nodes.Block))
-    for node in tree.find_all(nodes.Extends):
-        if isinstance(node.template, nodes.Const):
-            yield from _blocks(renderer, node.template.value)
+    parent = _parent(tree)
+    if parent:
+        yield from _blocks(environment, parent)
 
 
 # --- the preview -----------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from types import TracebackType
 from typing import Self, TextIO
 
 from billing.core.letters import Delivery, DeliveryKind, RenderedMail
@@ -25,12 +24,7 @@ class ConsoleTransport:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         return None
 
     async def send(self, mail: RenderedMail) -> Delivery:

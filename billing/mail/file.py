@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
@@ -30,9 +29,9 @@ def file_name(dedupe_key: str) -> str:
     """
     if _PLAIN_KEY.fullmatch(dedupe_key) and len(dedupe_key) + len(_SUFFIX) <= _LONGEST_NAME:
         return dedupe_key + _SUFFIX
-    # Quoting alone would give "a/b" the name of the key "a%2Fb": the digest keeps them apart.
+    # Quoting alone would give "a/b" the name of the key "a%2Fb"; no plain key holds a "~".
     encoded = dedupe_key.encode("utf-8", "surrogatepass")
-    ending = f".{hashlib.sha256(encoded).hexdigest()[:32]}{_SUFFIX}"
+    ending = f"~{hashlib.sha256(encoded).hexdigest()[:32]}{_SUFFIX}"
     start = quote(encoded, safe="@+").replace("~", "%7E")
     if start.startswith("."):
         start = "%2E" + start[1:]
@@ -52,12 +51,7 @@ class FileTransport:
         await asyncio.to_thread(self._in_channel, self._make_directory)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         return None
 
     async def send(self, mail: RenderedMail) -> Delivery:

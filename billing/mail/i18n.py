@@ -140,14 +140,17 @@ class CompiledTranslations(InternationalizationExtension):
     def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
         parsed = super().parse(parser)
         if isinstance(parsed, nodes.Output) and len(parsed.nodes) == 1:
-            return self._translated(parsed.nodes[0], parsed) or parsed
+            in_html = (parser.name or "").endswith(".html")
+            return self._translated(parsed.nodes[0], parsed, in_html) or parsed
         return parsed
 
-    def _translated(self, call: nodes.Expr, output: nodes.Output) -> nodes.Output | None:
+    def _translated(self, call: nodes.Expr, output: nodes.Output, in_html: bool) -> nodes.Output | None:
         match call:
             case nodes.Call(node=nodes.Name(name="gettext"), args=[nodes.Const(value=str(source))]):
                 language = cast(str, self.environment.globals["language"])
                 message = translations(language).gettext(source)
+                if in_html:  # mails are ASCII: better once here than for every mail
+                    message = message.encode("ascii", "xmlcharrefreplace").decode("ascii")
                 variables = {keyword.key: keyword.value for keyword in call.kwargs}
                 return nodes.Output(_pieces(message, variables), lineno=output.lineno)
         return None

@@ -62,8 +62,14 @@ class Content:
 
 def one_line(value: str) -> str:
     """A field as one line of plain text: nothing in it can end a header or turn the text around it."""
+    return _safe(value if value.isprintable() else _TURNING.sub("", value))
+
+
+def _safe(value: str) -> str:
     if not value.isprintable():  # printable text holds no control character, separator or mark
-        value = _UNSAFE.sub(" ", _TURNING.sub("", value))
+        value = _UNSAFE.sub(" ", value)
+    if "  " in value:
+        value = re.sub(" {2,}", " ", value)
     return value.strip()
 
 
@@ -84,12 +90,10 @@ def wire_address(address: str, whose: str) -> str:
         return address
     try:
         if address.isascii():
-            raise EmailNotValidError("it is not of the form name@example.com")
+            raise EmailNotValidError("it is not of the form name@domain")
         return _international(address)
     except EmailNotValidError as error:
-        raise TemplateError(
-            f"no e-mail can go to the address of {whose}: {error}. Correct the address."
-        ) from None
+        raise TemplateError(f"no e-mail can go to the address of {whose}, correct it: {error}") from None
 
 
 class MessageBuilder:
@@ -111,7 +115,7 @@ class MessageBuilder:
         recipient = wire_address(letter.to_address, letter.reference or letter.kind)
         identity = digest_of(letter.dedupe_key)
         message_id = f"<{identity}@{self.domain}>"
-        subject = one_line(content.subject)
+        subject = _safe(content.subject)  # with the marks that fence its right-to-left names off
         headers = (
             self._from,
             _address_header("To", letter.to_name, recipient),
@@ -212,8 +216,7 @@ def _text_header(name: str, value: str) -> str:
 def _folded(start: str, words: Sequence[str]) -> str:
     lines = [start]
     for word in words:
-        # An empty word is a second space. A line must not consist of spaces, so it stays on this one.
-        if word and len(lines[-1]) + 1 + len(word) > _FOLD_AT:
+        if len(lines[-1]) + 1 + len(word) > _FOLD_AT:
             lines.append(f" {word}")
         else:
             lines[-1] += f" {word}"

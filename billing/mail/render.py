@@ -41,7 +41,14 @@ from billing.core.letters import DigestItem, Letter, RenderedMail
 from billing.core.states import NoticeKind
 from billing.errors import TemplateError
 from billing.mail.calendar import calendar_part
-from billing.mail.i18n import NO_BREAK_SPACE, CompiledTranslations, Formats, formats_for, translations
+from billing.mail.i18n import (
+    NO_BREAK_SPACE,
+    SOURCE_LANGUAGE,
+    CompiledTranslations,
+    Formats,
+    formats_for,
+    translations,
+)
 from billing.mail.message import Content, MessageBuilder, one_line
 
 _FIRST_ISOLATE, _POP_ISOLATE = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
@@ -49,8 +56,9 @@ _RIGHT_TO_LEFT = re.compile(
     "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff]"
 )
 _BLANK_LINES = re.compile(r"\n[ \t\n]*\n")
+_ENDINGS = ("subject.txt", "txt", "html")
 _SHORT_PLAN = 60
-_MEND = "Mend the template, then run `billing templates check`."
+MEND = "Mend the template, then run `billing templates check`."
 
 _PAYMENT_NOTICES = frozenset(
     {
@@ -95,9 +103,9 @@ class Renderer:
             text = _BLANK_LINES.sub("\n\n", templates.text.render(facts)).strip() + "\n"
             html = templates.html.render(facts) + "\n"
         except Exception as error:  # a template is a user's program: it can raise anything
-            _explain(error, letter.kind, facts)
+            _explain(error, f"the templates for {letter.kind}", facts)
         if not subject:
-            raise TemplateError(f"{letter.kind}.subject.txt gives an empty subject. {_MEND}")
+            raise TemplateError(f"{letter.kind}.subject.txt gives an empty subject. {MEND}")
         calendar = None
         if self._attach_calendar:
             calendar = calendar_part(letter, subject, self._builder.sender, now)
@@ -116,21 +124,30 @@ class Renderer:
             )
         return known
 
+    def theme(self) -> dict[str, Any]:
+        """The colours and fonts that theme.html sets."""
+        try:
+            return load_theme(self.environment(SOURCE_LANGUAGE))
+        except Exception as error:
+            _explain(error, "theme.html", {})
+
     def _templates_for(self, language: str, kind: NoticeKind) -> _Templates:
         known = self._templates.get((language, kind))
         if known is None:
-            environment = self.environment(language)
-            try:
-                styles = load_styles(environment)
-                known = _Templates(
-                    subject=environment.get_template(f"{kind}.subject.txt"),
-                    text=environment.get_template(f"{kind}.txt"),
-                    html=environment.get_template(f"{kind}.html", globals=styles),
-                )
-            except Exception as error:  # a file that is missing, unreadable, not UTF-8, or not Jinja
-                _explain(error, kind, {})
+            known = _Templates(*(self._template(language, f"{kind}.{end}") for end in _ENDINGS))
             self._templates[language, kind] = known
         return known
+
+    def _template(self, language: str, name: str) -> Template:
+        environment = self.environment(language)
+        try:
+            styles = load_styles(environment) if name.endswith(".html") else None
+            template = environment.get_template(name, globals=styles)
+        except Exception as error:  # a file that is missing, unreadable, not UTF-8, or not Jinja
+            _explain(error, name, {})
+        # Jinja looks up each global through a ChainMap for every mail, which costs 30 µs.
+        template.globals = dict(template.globals)
+        return template
 
     def _facts(self, letter: Letter, formats: Formats, now: datetime) -> dict[str, object]:
         """Everything a template may say, ready to print. docs/mail.md lists it for users."""
@@ -312,11 +329,11 @@ def _web_address(url: str | None, reference: str) -> str | None:
 # --- errors ----------------------------------------------------------------------------------------
 
 
-def _explain(error: Exception, kind: NoticeKind, facts: Mapping[str, object]) -> NoReturn:
+def _explain(error: Exception, name: str, facts: Mapping[str, object]) -> NoReturn:
     """Say which template failed, where, and what to do, instead of Jinja's words alone."""
     if isinstance(error, TemplateError):
         raise error
-    where = _where(error.__traceback__) or f"templates for {kind}"
+    where = _where(error.__traceback__) or name
     if isinstance(error, TemplateSyntaxError):
         where = f"{error.filename or error.name}, line {error.lineno}"
         what = error.message or "syntax error"
@@ -326,7 +343,7 @@ def _explain(error: Exception, kind: NoticeKind, facts: Mapping[str, object]) ->
         what = f"{error.message}{_meant(error.message or '', facts)}"
     else:
         what = f"{type(error).__name__}: {error}"
-    raise TemplateError(f"{where}: {what}. {_MEND}") from error
+    raise TemplateError(f"{where}: {what.rstrip('.')}. {MEND}") from error
 
 
 def _where(trace: TracebackType | None) -> str | None:
@@ -335,7 +352,10 @@ def _where(trace: TracebackType | None) -> str | None:
     while trace is not None:
         filename = trace.tb_frame.f_code.co_filename
         if filename.endswith((".html", ".txt")):
-            found = f"{filename}, line {trace.tb_lineno}"
+            # Jinja has put right the lines of most frames, but not of a template read for its variables.
+            template = trace.tb_frame.f_globals.get("__jinja_template__")
+            line = template.get_corresponding_lineno(trace.tb_lineno) if template else trace.tb_lineno
+            found = f"{filename}, line {line}"
         trace = trace.tb_next
     return found
 

@@ -17,7 +17,6 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Self, cast
 
 from aiosmtplib import (
@@ -36,7 +35,6 @@ from billing.errors import ConfigError, MailError
 from billing.mail.pool import Busy, Pool
 
 _MESSAGES_A_CONNECTION = 100  # many servers cut a client off somewhere above this
-_LONGEST_QUIT_SECONDS = 5.0
 _LONGEST_WORDS = 260  # with the code and the phase around them: under 300
 _FAULTS = (SMTPException, OSError)  # OSError includes TimeoutError, lost connections and TLS errors
 _UNAVAILABLE = 421  # "closing transmission channel": allowed as the answer to anything
@@ -68,12 +66,7 @@ class SmtpTransport:
         self._pool = Pool(self._server.connect, self._lanes)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self._pool.close()
 
     async def send(self, mail: RenderedMail) -> Delivery:
@@ -153,11 +146,9 @@ class Server:
 
     def _check_peer(self, smtp: SMTP) -> None:
         """Without TLS the peer itself must be this machine, whatever `localhost` resolved to."""
-        peer = smtp.get_transport_info("peername")
-        if self._settings.smtp_tls == "none" and not is_loopback(peer[0]):
-            raise MailError(
-                f"{self.place} is not this machine; set mail.smtp_tls to 'starttls' or 'implicit'"
-            )
+        peer = smtp.get_transport_info("peername")[0]
+        if self._settings.smtp_tls == "none" and not is_loopback(peer):
+            raise MailError(f"{self.place} is not this machine; set mail.smtp_tls to 'starttls'")
 
     async def _start_tls(self, smtp: SMTP) -> None:
         if not smtp.supports_extension("starttls"):
@@ -173,9 +164,7 @@ class Server:
         if not username:
             return
         if self._password is None:
-            raise MailError(
-                f"{self.place} needs a password for mail.smtp_username; set BILLING_SMTP_PASSWORD"
-            )
+            raise MailError(f"{self.place}: mail.smtp_username is set; set BILLING_SMTP_PASSWORD too")
         methods = {"plain": smtp.auth_plain, "login": smtp.auth_login, "cram-md5": smtp.auth_crammd5}
         offered = [methods[name] for name in methods if name in smtp.server_auth_methods]
         if not offered:
@@ -195,7 +184,7 @@ class Server:
     def _failure(self, phase: str, error: SMTPException | OSError) -> MailError:
         """What went wrong before any message, and what to do about it."""
         if isinstance(error, SMTPResponseException):
-            words = self._without_secrets(clean_words(error.message))
+            words = clean_words(self._without_secrets(error.message))
             said = f"{self.place} refused {phase}: {error.code} {words}"
             if phase == "the login":
                 return MailError(f"{said}; check mail.smtp_username and BILLING_SMTP_PASSWORD")
@@ -203,8 +192,8 @@ class Server:
                 return Busy(f"{said}; the notices wait for the next run")
             return MailError(f"{said}; ask whoever runs the server to let this machine in")
         cause = error.__cause__ if isinstance(error, SMTPException) and error.__cause__ else error
-        what, advice = _explained(cause, self._settings.smtp_timeout_seconds)
-        return MailError(f"{self.place}: {phase} failed: {what}; {advice}")
+        what = _explained(cause, self._settings.smtp_timeout_seconds)
+        return MailError(f"{self.place}: {phase} failed: {what}")
 
     def _without_secrets(self, words: str) -> str:
         """Words without the login in any form, for a server may repeat the line it refuses."""
@@ -273,30 +262,25 @@ class Connection:
     async def quit(self) -> None:
         """Part politely, as far as the server lets us, and close."""
         try:
-            wait = min(self._timeout_seconds, _LONGEST_QUIT_SECONDS)
-            await self._smtp.execute_command(b"QUIT", timeout=wait)
+            await self._smtp.execute_command(b"QUIT", timeout=min(self._timeout_seconds, 5.0))
         except _FAULTS:
             pass
         finally:
             self.drop()
 
     def drop(self) -> None:
-        # close() alone would linger: over TLS it waits for the other side's farewell.
-        self._transport.abort()
+        if self._protocol.transport is not None:  # asyncio breaks if a connection that ended is aborted
+            self._transport.abort()  # close() alone would linger: over TLS it awaits a farewell
         self._smtp.close()
 
     def description(self) -> str:
         """The server's name, how the line is protected, and what it allows."""
         greeting = self._smtp.last_ehlo_response
-        name = clean_words(greeting.message.partition("\n")[0]) if greeting else ""
+        name = clean_words(greeting.message).partition(" ")[0] if greeting else "nobody"
         tls = self._transport.get_extra_info("ssl_object")
         size = self._smtp.esmtp_extensions.get("size", "")
-        facts = [
-            f"answers as {name.split(' ')[0] or 'nobody'}",
-            tls.version() if tls else "no TLS (this machine)",
-            f"messages up to {int(size) // 1024} KiB" if size.isdecimal() and int(size) else "",
-        ]
-        return ", ".join(fact for fact in facts if fact)
+        limit = f", messages up to {int(size) // 1024} KiB" if size.isdecimal() and int(size) else ""
+        return f"answers as {name}, {tls.version() if tls else 'no TLS (this machine)'}{limit}"
 
     def _commands(self, mail: RenderedMail) -> Iterator[tuple[str, tuple[bytes, ...]]]:
         """The commands before the body, each with the name of its phase."""
@@ -339,10 +323,10 @@ class Connection:
         self._envelope_open = False
         if 200 <= reply.code < 300:
             return Delivery(DeliveryKind.SENT, f"{reply.code} {clean_words(reply.message)}")
+        words = _words("the final dot", reply, mail)
         if reply.code == _UNAVAILABLE or not _is_refusal(reply):
             self.drop()
-        words = _words("the final dot", reply, mail)
-        if not _is_refusal(reply):
+        if not _is_refusal(reply):  # a riddle instead of an answer
             return Delivery(DeliveryKind.UNKNOWN, words)
         return Delivery(DeliveryKind.RETRY if reply.code < 500 else DeliveryKind.FAILED, words)
 
@@ -389,29 +373,24 @@ def _unfit(mail: RenderedMail) -> str:
     return ""
 
 
-def _explained(error: BaseException, timeout_seconds: float) -> tuple[str, str]:
+def _explained(error: BaseException, timeout_seconds: float) -> str:
     """A failure below SMTP in plain words, and what to do about it."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"its certificate is not valid: {error.verify_message}",
-            "mail.smtp_host must be the name in the certificate, from an authority this system trusts",
-        )
-    if isinstance(error, ssl.SSLError):
-        return (
-            f"TLS failed: {error.reason or error}",
-            "check mail.smtp_tls and mail.smtp_port: usually 'starttls' on 587, 'implicit' on 465",
-        )
-    if isinstance(error, socket.gaierror):
-        return "its name can't be found", "check mail.smtp_host"
-    if isinstance(error, TimeoutError):
-        return (
-            f"no answer within {timeout_seconds:g} s",
-            "check mail.smtp_host, mail.smtp_port and mail.smtp_tls ('implicit' on port 465)",
-        )
-    if isinstance(error, OSError) and not isinstance(error, SMTPException):
-        what = os.strerror(error.errno) if error.errno else "it can't be reached"
-        return what, "check that it runs, and mail.smtp_host and mail.smtp_port"
-    return "the connection was lost", "look into the server's log, and check mail.smtp_port and mail.smtp_tls"
+    match error:
+        case ssl.SSLCertVerificationError():
+            advice = "mail.smtp_host must be the name in it, and this system must trust who issued it"
+            return f"its certificate is not valid: {error.verify_message}; {advice}"
+        case ssl.SSLError():
+            advice = "check mail.smtp_tls and mail.smtp_port: usually 'starttls' on 587, 'implicit' on 465"
+            return f"TLS failed: {error.reason or error}; {advice}"
+        case socket.gaierror():
+            return "its name can't be found; check mail.smtp_host"
+        case TimeoutError():
+            advice = "check mail.smtp_host, mail.smtp_port, and mail.smtp_tls ('implicit' on port 465)"
+            return f"no answer within {timeout_seconds:g} s; {advice}"
+        case OSError() if not isinstance(error, SMTPException):
+            what = os.strerror(error.errno) if error.errno else "it can't be reached"
+            return f"{what}; check that it runs, and mail.smtp_host and mail.smtp_port"
+    return "the connection was lost; look into its log, and check mail.smtp_port and mail.smtp_tls"
 
 
 def _own_name(smtp: SMTP) -> str:

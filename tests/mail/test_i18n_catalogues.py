@@ -1,0 +1,129 @@
+"""The catalogues hold every string of the templates, in every language, with the same variables."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from billing.config.schema import Settings
+from billing.core.states import NoticeKind
+from billing.errors import TemplateError
+from billing.mail import i18n
+from billing.mail.i18n import LANGUAGES, LOCALES, SOURCE_LANGUAGE, translations
+from billing.mail.render import Renderer, shipped_templates
+from billing.mail.samples import SAMPLE_NOW, sample_letter
+
+TRANSLATED = [language for language in LANGUAGES if language != SOURCE_LANGUAGE]
+OPTIONS = {"encoding": "utf-8", "newstyle_gettext": "true", "trimmed": "true"}
+
+
+@pytest.fixture(scope="module")
+def extracted():
+    """Each message of the shipped templates: a string, or a pair where it has a plural."""
+    found = extract_from_dir(
+        shipped_templates(),
+        [("**.html", "jinja2"), ("**.txt", "jinja2")],
+        {"**.html": OPTIONS, "**.txt": OPTIONS},
+    )
+    messages = {message for _file, _line, message, _comments, _context in found}
+    assert len(messages) > 60
+    return messages
+
+
+def catalogue(language):
+    with (LOCALES / language / "LC_MESSAGES" / "billing.po").open("rb") as file:
+        return read_po(file, locale=language, abort_invalid=True)
+
+
+def variables(text):
+    return sorted(re.findall(r"%\((\w+)\)s", text))
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_every_string_is_there_and_none_is_left_over(language, extracted):
+    known = {tuple(m.id) if m.pluralizable else m.id for m in catalogue(language) if m.id}
+    assert known == extracted
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_every_string_is_translated_for_certain(language):
+    messages = catalogue(language)
+    for message in messages:
+        assert message.id == "" or not message.fuzzy
+        forms = message.string if message.pluralizable else [message.string]
+        assert all(form.strip() for form in forms), message.id
+        assert not message.pluralizable or len(forms) == messages.num_plurals
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_translation_uses_the_variables_of_its_source(language):
+    for message in catalogue(language):
+        if not message.id:
+            continue
+        sources = message.id if message.pluralizable else [message.id]
+        forms = message.string if message.pluralizable else [message.string]
+        for source, form in zip(sources, forms, strict=True):
+            assert variables(form) == variables(source), message.id
+            assert "%" not in re.sub(r"%\(\w+\)s", "", form)
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_translation_ends_as_its_source_does_and_never_shouts(language):
+    for message in catalogue(language):
+        if not message.id or message.id == "Hello %(name)s," or message.id == "Hello,":
+            continue
+        forms = (
+            zip(message.id, message.string, strict=True)
+            if message.pluralizable
+            else [(message.id, message.string)]
+        )
+        for source, form in forms:
+            assert "!" not in form
+            for mark in ".?:":
+                assert source.endswith(mark) == form.endswith(mark), (source, form)
+
+
+@pytest.mark.parametrize(
+    ("language", "one", "many"),
+    [
+        ("en", "one day ago", "21 days ago"),
+        ("de", "vor einem Tag", "vor 21 Tagen"),
+        ("fr", "il y a un jour", "il y a 21 jours"),
+        ("es", "hace un día", "hace 21 días"),
+        ("pt", "há um dia", "há 21 dias"),
+    ],
+)
+def test_days_are_counted_as_the_language_does(language, one, many):
+    renderer = Renderer(Settings())
+    letter = sample_letter(NoticeKind.PAYMENT_OVERDUE, language)
+    for days, words in ((1, one), (21, many)):
+        content = renderer.content(replace(letter, days=days), SAMPLE_NOW)
+        assert words in content.text
+        assert words in content.html
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_no_english_sentence_is_left_in_a_translated_mail(language):
+    renderer = Renderer(Settings())
+    for kind in NoticeKind:
+        content = renderer.content(replace(sample_letter(kind, language), items=()), SAMPLE_NOW)
+        seen = re.sub("<[^>]*>", " ", content.html.partition("<body")[2])
+        for part in (content.subject, content.text, seen):
+            words = part.replace("recurring-payment", "")
+            assert not re.search(r"\b(your|the|you|payment|hello|due|is|to)\b", words, re.I)
+
+
+def test_a_broken_catalogue_says_which_and_what_to_do(tmp_path, monkeypatch):
+    (tmp_path / "de" / "LC_MESSAGES").mkdir(parents=True)
+    (tmp_path / "de" / "LC_MESSAGES" / "billing.po").write_text("rubbish")
+    monkeypatch.setattr(i18n, "LOCALES", tmp_path)
+    translations.cache_clear()
+    with pytest.raises(TemplateError, match=r"the de catalogue .*billing\.po can't be read.*restore it"):
+        translations("de")
+    with pytest.raises(TemplateError, match="the fr catalogue"):
+        translations("fr")
+    translations.cache_clear()
