@@ -187,8 +187,9 @@ async def resolve(
         remote = await gateway.get(remote_id)
         if remote is None:
             raise UsageError(f"Mileston has no recurring payment {remote_id}")
+        # The subscriber's address may have been changed since; the person vouches for that.
         field = "subscriptionName" if remote.marker != row.marker else ""
-        field = field or mismatch(remote, row.amount_micros, row.email)
+        field = field or mismatch(remote, row.amount_micros, remote.email)
         if field:
             raise UsageError(f"the recurring payment {remote_id} is another's: its {field} differs")
     with db.transaction() as tx:

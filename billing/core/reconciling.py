@@ -113,7 +113,8 @@ def mismatch(remote: RemotePayment, amount_micros: int, email: str) -> str:
     """Which field of a remote payment differs from ours, or ''."""
     if remote.amount_micros != amount_micros:
         return "amount"
-    return "" if remote.email == email else "subscriberEmail"
+    same = remote.email.strip().casefold() == email.strip().casefold()
+    return "" if same else "subscriberEmail"
 
 
 def judge(
@@ -126,12 +127,12 @@ def judge(
     list may lag.
     """
     if matches:
-        kept = choose(matches)
-        field = mismatch(kept, lost.amount_micros, lost.email)
-        if field:
-            cause = f"a remote payment bears its marker but another {field}"
-            return Verdict(Finding.PARK, kept, cause)
-        return Verdict(Finding.ADOPT, kept)
+        fitting = [m for m in matches if not mismatch(m, lost.amount_micros, lost.email)]
+        if fitting:
+            return Verdict(Finding.ADOPT, choose(fitting))
+        field = mismatch(matches[0], lost.amount_micros, lost.email)
+        cause = f"a remote payment bears its marker but another {field}"
+        return Verdict(Finding.PARK, matches[0], cause)
     if now < lost.deadline_at + quiet:
         return _again(lost, lost.deadline_at + quiet)
     if not coverage.covers(lost.started_at):

@@ -17,8 +17,8 @@ class TooLarge(Exception):
     """The answer is longer than the call allows."""
 
 
-class Unasked(Exception):
-    """The server answered before it was asked; that answer is to nothing of ours."""
+class Unusable(Exception):
+    """Before the request left, the connection had ended or held an answer to nothing of ours."""
 
 
 class Fault(Exception):
@@ -37,7 +37,7 @@ class Fault(Exception):
 NETWORK_FAULTS: tuple[type[Exception], ...] = (
     OSError,
     DeadlinePassed,
-    Unasked,
+    Unusable,
     httpx.HTTPError,
     httpx.InvalidURL,
     httpx.CookieConflict,
@@ -61,8 +61,8 @@ def reason_of(error: BaseException, sent: bool, timeout_seconds: float) -> str:
         return "its deadline had passed before it was sent"
     if isinstance(error, TooLarge):
         return "the answer is too large"
-    if isinstance(error, Unasked):
-        return "the server answered before the request was sent"
+    if isinstance(error, Unusable):
+        return "the connection was found unusable before the request was sent"
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
     if isinstance(error, TimeoutError):

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
+from urllib.parse import quote
 
 from billing.config.schema import Mileston
 from billing.core.markers import find_marker, name_with_marker
@@ -35,7 +36,7 @@ class MilestonGateway:
         on_call: Callable[[str, int | None, float], None] | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        self._settings = settings
+        self._checkout = checkout_url(settings, RECURRING_PAYMENTS, "")
         self._client = MilestonClient(settings, business_name, credentials, clock, on_call, ssl_context)
         self._payments = self._client.recurring_payments
 
@@ -83,7 +84,7 @@ class MilestonGateway:
 
     def checkout_url(self, remote_id: str) -> str:
         """The page where the subscriber pays."""
-        return checkout_url(self._settings, RECURRING_PAYMENTS, remote_id)
+        return self._checkout + quote(remote_id, safe="")
 
     async def close(self) -> None:
         """Close all idle connections; calls still under way close theirs as they end."""

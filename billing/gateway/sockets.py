@@ -16,7 +16,7 @@ from typing import Any
 
 import httpcore
 
-from billing.gateway.faults import DeadlinePassed
+from billing.gateway.faults import DeadlinePassed, Unusable
 
 # A name may have addresses that lead nowhere (IPv6 without a route): the next one is tried after
 # this long, as RFC 8305 advises.
@@ -169,7 +169,7 @@ class Stream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         if self._ended or self._received:
             # Closed while idle, or an answer to nothing (as a proxy's 408) that must not be taken
             # for ours. It is still certain that nothing left.
-            raise httpcore.WriteError("the connection was given up before the request was sent")
+            raise Unusable
         request = b"".join(self._kept_back)
         self._kept_back.clear()
         self._owner.guard.leave()
@@ -199,7 +199,6 @@ class Stream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         await asyncio.sleep(0)
 
     def abort(self) -> None:
-        self._kept_back.clear()
         self._transport.abort()
 
     def get_extra_info(self, info: str) -> Any:

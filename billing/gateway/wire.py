@@ -25,7 +25,7 @@ import httpx
 from billing import __version__
 from billing.errors import BillingError
 from billing.gateway.errors import Unauthorized
-from billing.gateway.faults import NETWORK_FAULTS, Fault, TooLarge, Unasked, reason_of
+from billing.gateway.faults import NETWORK_FAULTS, Fault, TooLarge, Unusable, reason_of
 from billing.gateway.sockets import SendGuard, Sockets
 
 Credentials = Callable[[], tuple[str, str]]
@@ -170,7 +170,7 @@ class Wire:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await lane.handle_async_request(request)
                 if not guard.sent:  # left over from the call before; the request is still held back
-                    raise Unasked
+                    raise Unusable
                 body = await _read(response, call.limit_bytes)
         except BaseException as error:
             await _close(lane)
