@@ -6,16 +6,20 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := $(VENV)/.installed-run
 DEV    := $(VENV)/.installed-dev
+BENCH  := $(VENV)/.installed-bench
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run-once sandbox test check format lock clean
+.PHONY: help run-once daemon sandbox test check format crashtest mutants bench lock clean
 
 help:           ## Show this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
 
 run-once: $(RUN)  ## One billing cycle: charge what is due, write the mail (ARGS="--dry-run")
 	@$(BIN)/billing run-once $(ARGS)
+
+daemon: $(RUN)    ## A cycle now and every schedule.every_minutes, until Ctrl-C
+	@$(BIN)/billing daemon $(ARGS)
 
 sandbox: $(RUN)   ## Serve the local Mileston sandbox, so that its checkout pages open in a browser
 	@$(BIN)/billing sandbox serve --port 8788 --data var/sandbox.jsonl $(ARGS)
@@ -31,6 +35,18 @@ check: $(DEV)     ## Lint, formatting and types
 format: $(DEV)    ## Put the code into its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+KILLS ?= 500
+crashtest: $(DEV)  ## Kill real processes KILLS=500 times on each database; nothing may be charged twice or missed
+	$(BIN)/python -m tests.campaign --database sqlite --kills $(KILLS) $(ARGS)
+	$(BIN)/python -m tests.campaign --database postgresql --kills $(KILLS) $(ARGS)
+	ACCEPTANCE=full $(BIN)/pytest -n 2 tests/processes/test_acceptance.py
+
+mutants: $(DEV)   ## Switch off each guard against charging twice, and see that a test notices
+	$(BIN)/python -m tests.guards $(ARGS)
+
+bench: $(BENCH)   ## Measure the program side by side with what you would use instead (ARGS="--quick")
+	@$(VENV)/bench/bin/python -m benchmarks $(ARGS)
 
 lock: $(VENV)/bin/python  ## Renew the lock files (hashes, no host names)
 	$(BIN)/python -m pip install --quiet uv
@@ -54,4 +70,13 @@ $(RUN): requirements.lock pyproject.toml | $(VENV)/bin/python
 
 $(DEV): requirements-dev.lock $(RUN)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# What we measure against has an environment of its own, so that the program's stays as it is shipped.
+$(BENCH): benchmarks/requirements.lock requirements.lock | $(VENV)/bin/python
+	@echo "Setting up $(VENV)/bench (once) …"
+	@$(PYTHON) -m venv $(VENV)/bench
+	@$(VENV)/bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(VENV)/bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
+	@$(VENV)/bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

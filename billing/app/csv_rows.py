@@ -20,10 +20,11 @@ OPTIONAL = ("bill_from", "ends_on", "wallet_address", "locale")
 _COLUMNS = REQUIRED + OPTIONAL
 _LONGEST_CELL = 10_000
 _LONGEST_LINE = 2_000_000
+_MOST_FAULTS = 1000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _PLAIN_EMAIL = re.compile(
-    r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,24}"
+    r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}"
 )
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _LOCALE = re.compile(r"[a-zA-Z]{2,3}(?:[-_][a-zA-Z0-9]{2,8})*")
@@ -53,7 +54,8 @@ class SubscriptionRow:
 def read_rows(file: BinaryIO, faults: list[str]) -> Iterator[SubscriptionRow]:
     """Good rows one by one; every fault is appended to `faults` as `line N, column C: reason`.
 
-    The file is UTF-8 with a header line. Nothing is kept but the references, to find doubles.
+    The file is UTF-8 with a header line. Nothing is kept but the references, to find doubles. After the
+    first thousand faults the reading stops.
     """
     csv.field_size_limit(_LONGEST_CELL)
     reader = csv.reader(_lines(file, faults), strict=True)
@@ -62,6 +64,9 @@ def read_rows(file: BinaryIO, faults: list[str]) -> Iterator[SubscriptionRow]:
         return
     seen: dict[str, int] = {}
     while True:
+        if len(faults) >= _MOST_FAULTS:
+            faults[_MOST_FAULTS:] = [f"and maybe more: reading stopped after {_MOST_FAULTS} faults"]
+            return
         line = reader.line_num + 1
         try:
             cells = next(reader)
@@ -110,6 +115,9 @@ def _header(reader: Any, faults: list[str]) -> list[str] | None:
     before = len(faults)
     if len(names) == 1 and ";" in names[0]:
         faults.append("line 1: the columns are separated by ';'; separate them by ','")
+        return None
+    if len(names) > _MOST_FAULTS:
+        faults.append(f"line 1: it names {len(names)} columns; there are {', '.join(_COLUMNS)}")
         return None
     for name in REQUIRED:
         if name not in names:
@@ -183,7 +191,8 @@ def _email(text: str) -> str:
 
     special = text.lower().endswith(_SPECIAL_USE)
     try:
-        return validate_email(text, check_deliverability=False, test_environment=special).normalized
+        found = validate_email(text, strict=True, check_deliverability=False, test_environment=special)
+        return found.normalized
     except EmailNotValidError as error:
         raise ValueError(f"{text[:80]!r} is not an e-mail address: {error}") from None
 

@@ -21,7 +21,6 @@ from billing.store.database import Database
 from billing.store.events import event, record
 
 _BATCH = 500
-_MOST_FAULTS = 1000
 
 
 @dataclass
@@ -53,7 +52,7 @@ def import_csv(
     result = ImportResult()
     try:
         with db.transaction() as tx:
-            for batch in _batches(_until_too_bad(read_rows(file, faults), faults)):
+            for batch in _batches(read_rows(file, faults)):
                 if not faults:
                     _upsert(tx, batch, settings, now, actor, result)
                     progress(result.added + result.updated + result.unchanged)
@@ -75,14 +74,6 @@ def import_rows(
         for batch in _batches(rows):
             _upsert(tx, batch, settings, now, actor, result)
     return result
-
-
-def _until_too_bad(rows: Iterator[SubscriptionRow], faults: list[str]) -> Iterator[SubscriptionRow]:
-    for row in rows:
-        yield row
-        if len(faults) >= _MOST_FAULTS:
-            faults.append(f"and maybe more: reading stopped after {_MOST_FAULTS} faults")
-            return
 
 
 def _batches(rows: Iterable[SubscriptionRow]) -> Iterator[list[SubscriptionRow]]:
@@ -137,9 +128,12 @@ def _stored_row(
         floor = last_billed + timedelta(days=1) if last_billed else None
         period = terms.first_period(floor)
     next_due = terms.next_due_on(period)
-    if status in (SubscriptionStatus.ACTIVE, SubscriptionStatus.ENDED):
-        ended = next_due is None and cancel_on is None
-        status = (SubscriptionStatus.ENDED if ended else SubscriptionStatus.ACTIVE).value
+    if status == SubscriptionStatus.CANCELLED:
+        next_due = None
+    elif cancel_on is not None:
+        next_due = next_due or cancel_on  # it comes up once more then, to be cancelled
+    elif status != SubscriptionStatus.PAUSED:
+        status = (SubscriptionStatus.ENDED if next_due is None else SubscriptionStatus.ACTIVE).value
     stored = {
         "reference": row.reference,
         "plan": row.plan,

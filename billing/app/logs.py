@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Insert, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from billing.app.redaction import REDACTOR, CleanFields, CleanRecord
+from billing.app.redaction import REDACTOR, clean_all_records
 from billing.config import Config
 from billing.store.database import Database
 from billing.store.models import events
@@ -32,15 +32,6 @@ _lines = logging.getLogger("billing.events")
 _crash = logging.getLogger("billing.crash")
 
 
-class _Record(CleanRecord):
-    """A clean record that knows its run."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # Not `run_id`: a line that brings its own as an extra field would be refused.
-        self.current_run = RUN_ID.get()
-
-
 class JsonLines(logging.Formatter):
     """One JSON object a line. Of extra fields it shows those that are known to be harmless."""
 
@@ -51,7 +42,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        fields = {"run_id": record.__dict__.get("current_run") or None} | record.__dict__
+        fields = {"run_id": RUN_ID.get() or None} | record.__dict__
         line |= {key: fields[key] for key in FIELDS if fields.get(key) is not None}
         if record.exc_text:
             line["trace"] = record.exc_text
@@ -79,10 +70,9 @@ def set_up(config: Config, long_running: bool = False) -> None:
     loggers had are taken away.
     """
     REDACTOR.learn(_secrets(config))
-    logging.setLogRecordFactory(_Record)
+    clean_all_records()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(ForPeople() if sys.stderr.isatty() else JsonLines())
-    handler.addFilter(CleanFields())
     _take_over(handler)
     level = config.settings.watch.log_level
     if level == "info" and not long_running:
@@ -157,4 +147,6 @@ def _say(connection: Connection) -> None:
 
 
 def _forget(connection: Connection) -> None:
-    connection.info.pop(_PENDING, None)
+    # A connection that the server cut can't be asked any more; what was noted on it went with it.
+    if not connection.invalidated:
+        connection.info.pop(_PENDING, None)

@@ -1,6 +1,6 @@
 """What Prometheus is told: counters of this process, and gauges read from the database at each scrape.
 
-No label and no value speaks of a customer. Names are listed in docs/deploy/metrics.md.
+No label and no value speaks of a customer. docs/deploy/README.md lists the names.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -22,14 +22,13 @@ from prometheus_client.samples import Sample
 from sqlalchemy import Connection, func, select
 
 from billing import __version__
+from billing.app.status import reading
 from billing.config import Config
 from billing.core.letters import DeliveryKind
 from billing.core.money import MICROS_PER_USDC
 from billing.core.states import NoticeKind, NoticeState, PaymentState
 from billing.cycle.report import Report
 from billing.errors import BillingError
-from billing.store import looks
-from billing.store.database import Database
 from billing.store.models import notices, payments, runs
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -39,6 +38,7 @@ PAYMENT_OUTCOMES = ("created", "adopted", "not_sent", "rejected", "unknown", "he
 SCHEDULER_EVENTS = ("missed", "skipped", "error")
 _CALL_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
 _CALLS = ("create", "list", "get", "delete")
+_UNAUTHORIZED = 401
 _GONE_THROUGH = ("ok", "attention")
 
 
@@ -46,22 +46,32 @@ class Metrics:
     """The counters of one process. Its methods may be called from any thread."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        own = {"registry": self.registry, "namespace": "billing"}
-        self._cycles = Counter("cycles", "Cycles by how they ended.", ["outcome"], **own)
-        self._cycle_seconds = Counter("cycle_seconds", "Time spent in cycles that ended.", **own)
-        self._payments = Counter("payments", "Payments by what a cycle did with them.", ["outcome"], **own)
-        self._amount = Counter("amount_created_usdc", "Sum of the payments created, in USDC.", **own)
-        self._settled = Counter("payments_settled", "Payments learnt to be paid.", **own)
-        self._notices = Counter("notices", "Deliveries of notices.", ["kind", "outcome"], **own)
+        self.registry = own = CollectorRegistry()
+        self._cycles = Counter("billing_cycles", "Cycles by how they ended.", ["outcome"], registry=own)
+        self._cycle_seconds = Counter("billing_cycle_seconds", "Seconds spent in cycles.", registry=own)
+        self._payments = Counter(
+            "billing_payments", "Payments by what cycles did with them.", ["outcome"], registry=own
+        )
+        self._amount = Counter(
+            "billing_amount_created_usdc", "Sum of the payments created, in USDC.", registry=own
+        )
+        self._settled = Counter("billing_payments_settled", "Payments learnt to be paid.", registry=own)
+        self._notices = Counter(
+            "billing_notices",
+            "Deliveries of notices by what came of them.",
+            ["kind", "outcome"],
+            registry=own,
+        )
         self._calls = Histogram(
-            "api_call_seconds",
-            "Calls to the payments API; status is the HTTP class, or none without an answer.",
+            "billing_api_call_seconds",
+            "Calls to the payments API; status is 401, the class of the answer, or none without one.",
             ["call", "status"],
             buckets=_CALL_SECONDS,
-            **own,
+            registry=own,
         )
-        self._scheduler = Counter("scheduler_events", "Ticks that the scheduler lost.", ["event"], **own)
+        self._scheduler = Counter(
+            "billing_scheduler_events", "Ticks that the scheduler lost.", ["event"], registry=own
+        )
         ProcessCollector(registry=self.registry)
         self._start_at_zero()
 
@@ -77,7 +87,7 @@ class Metrics:
         for name in SCHEDULER_EVENTS:
             self._scheduler.labels(name)
         for call in _CALLS:
-            for status in ("2xx", "4xx", "5xx", "none"):
+            for status in ("2xx", "401", "4xx", "5xx", "none"):
                 self._calls.labels(call, status)
 
     def note_report(self, report: Report) -> None:
@@ -95,7 +105,10 @@ class Metrics:
 
     def note_call(self, name: str, status: int | None, seconds: float) -> None:
         """One call to the payments API; `name` is as `create recurring payment`."""
-        shown = "none" if status is None else f"{status // 100}xx"
+        if status == _UNAUTHORIZED:
+            shown = "401"  # apart: a refused key has its own alert
+        else:
+            shown = "none" if status is None else f"{status // 100}xx"
         self._calls.labels(name.partition(" ")[0], shown).observe(seconds)
 
     def note_delivery(self, kind: str, outcome: str) -> None:
@@ -143,60 +156,63 @@ class _FromTheStore(Collector):
 
     def _read(self) -> list[Metric]:
         with reading(self._config()) as tx:
-            return [*self._counts(tx), *self._ages(tx), *self._times(tx)]
+            return [*self._counts(tx), *self._ages(tx), self._last_success(tx)]
 
     def _counts(self, tx: Connection) -> Iterator[Metric]:
         p, n = payments.c, notices.c
-        by_state = dict(tx.execute(select(p.state, func.count()).group_by(p.state)).tuples().all())
-        family = GaugeMetricFamily("billing_payments", "Payments by state.", labels=["state"])
-        for state in PaymentState:
-            family.add_metric([state.value], by_state.get(state.value, 0))
-        yield family
-        by_state = dict(tx.execute(select(n.state, func.count()).group_by(n.state)).tuples().all())
-        family = GaugeMetricFamily("billing_notices", "Notices by state.", labels=["state"])
-        for mail_state in NoticeState:
-            family.add_metric([mail_state.value], by_state.get(mail_state.value, 0))
-        yield family
+        for what, column, states in (("payments", p.state, PaymentState), ("notices", n.state, NoticeState)):
+            rows = tx.execute(select(column, func.count()).group_by(column))
+            found: dict[str, int] = {row[0]: row[1] for row in rows}
+            family = GaugeMetricFamily(
+                f"billing_{what}_in_state", f"{what.capitalize()} by state.", labels=["state"]
+            )
+            for state in states:
+                family.add_metric([state.value], found.get(state.value, 0))
+            yield family
         flagged = tx.execute(select(func.count()).where(p.attention != "")).scalar_one()
         yield GaugeMetricFamily(
-            "billing_payments_flagged", "Payments in an ordinary state that a person must look at.", flagged
+            "billing_payments_flagged", "Payments in any state that carry a note for a person.", flagged
         )
 
     def _ages(self, tx: Connection) -> Iterator[Metric]:
         """0 where nothing waits."""
         p, n = payments.c, notices.c
-        planned = select(func.min(p.created_at)).where(p.state == PaymentState.PLANNED.value)
-        unknown = select(func.min(func.coalesce(p.deadline_at, p.updated_at))).where(
-            p.state == PaymentState.UNKNOWN.value
-        )
-        queued = select(func.min(n.queued_at)).where(n.state == NoticeState.QUEUED.value)
+        unpaid = (PaymentState.OPEN.value, PaymentState.UNCOLLECTIBLE.value)
+        unknown_since = func.coalesce(p.deadline_at, p.updated_at)
         for what, text, query in (
-            ("planned", "How long the oldest payment has waited to be sent.", planned),
-            ("unknown", "For how long the oldest outcome has been unknown.", unknown),
-            ("queued", "How long the oldest notice has waited to be sent.", queued),
+            (
+                "planned",
+                "How long the oldest payment has waited to be sent.",
+                select(func.min(p.created_at)).where(p.state == PaymentState.PLANNED.value),
+            ),
+            (
+                "unknown",
+                "For how long the oldest outcome has been unknown.",
+                select(func.min(unknown_since)).where(p.state == PaymentState.UNKNOWN.value),
+            ),
+            (
+                "queued",
+                "How long the oldest notice has waited to be sent.",
+                select(func.min(n.queued_at)).where(n.state == NoticeState.QUEUED.value),
+            ),
+            (
+                "look",
+                "How long ago the unpaid payment was read whose last look is the oldest.",
+                select(func.min(p.looked_at)).where(p.state.in_(unpaid)),
+            ),
         ):
             since = tx.execute(query).scalar()
             age = (self._now - since).total_seconds() if since is not None else 0.0
             yield GaugeMetricFamily(f"billing_oldest_{what}_age_seconds", text, max(0.0, age))
 
-    def _times(self, tx: Connection) -> Iterator[Metric]:
-        ended = select(func.max(runs.c.finished_at))
-        success = tx.execute(ended.where(runs.c.outcome.in_(_GONE_THROUGH))).scalar()
-        yield GaugeMetricFamily(
+    def _last_success(self, tx: Connection) -> Metric:
+        query = select(func.max(runs.c.finished_at)).where(runs.c.outcome.in_(_GONE_THROUGH))
+        success = tx.execute(query).scalar()
+        return GaugeMetricFamily(
             "billing_last_success_timestamp_seconds",
             "When the last cycle that went through ended (ok or attention); 0: none yet.",
             success.timestamp() if success is not None else 0.0,
         )
-        yield GaugeMetricFamily(
-            "billing_unpaid_looked_at_oldest_age_seconds",
-            "How long ago the payment was read whose last look is the oldest; 0: nothing is unpaid.",
-            _oldest_look(tx, self._now),
-        )
-
-
-def _oldest_look(tx: Connection, now: datetime) -> float:
-    rows = looks.unpaid_page(tx, now + timedelta(days=1), _BEFORE_ALL, 1)
-    return max(0.0, (now - rows[0].looked_at).total_seconds()) if rows else 0.0
 
 
 def write_textfile(path: Path, metrics: Metrics, config: Config, now: datetime) -> None:

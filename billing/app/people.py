@@ -198,6 +198,7 @@ async def resolve(
             raise UsageError(f"payment {payment_id} changed meanwhile; look at it again")
         if remote_id is not None:
             open_payments(tx, old, [(fresh, remote_id, now)], actor(), "resolved", now, today)
+            payments.flag(tx, payment_id, "", now)
         else:
             payments.move(tx, [payment_id], old, PaymentState.PLANNED, now, cause="", attention="")
         _log(tx, now, "resolved", reason, row.subscription_id, payment_id)

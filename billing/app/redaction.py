@@ -1,7 +1,7 @@
 """Takes secrets and addresses out of everything that is logged.
 
-Records are cleaned as they are made, by the factory that every logger uses, so that no handler, and no
-library's logger with a handler of its own, ever sees what must not show.
+Records are cleaned at the one place that all of them pass, whichever logger they come from and whichever
+handlers it has: `Logger.handle`, before any filter or handler sees them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import logging
 import re
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import quote, quote_plus
 
 _SHORTEST_SECRET = 4
@@ -19,7 +18,7 @@ _SHORTEST_SECRET = 4
 
 # Anything with an @ in the middle, also as %40. Broad on purpose: an odd word lost from a log is
 # cheaper than an address in it.
-_ADDRESS = re.compile(r"[^\s<>\"'(),;:=\[\]{}/\\]+(?:@|%40)[^\s<>\"'(),;:=\[\]{}/\\]+", re.IGNORECASE)
+_ADDRESS = re.compile(r"[^*\s<>\"'(),;:=\[\]{}/\\]+(?:@|%40)[^\s<>\"'(),;:=\[\]{}/\\]+", re.IGNORECASE)
 _QUOTED_ADDRESS = re.compile(r"\"[^\"\n]{1,64}\"@[^\s<>\"'(),;:=\[\]{}/\\]+")
 _PASSWORD_IN_URL = re.compile(r"(://[^\s/:@]*):[^\s/@]*@")
 
@@ -56,35 +55,28 @@ class Redactor:
 
 
 def _forms(secret: str) -> set[str]:
-    """A secret as it is, and as URLs, JSON, Python and SMTP logins write it."""
+    """A secret as it is, and as URLs, JSON, Python and SMTP logins write it, also one inside the other."""
     encoded = base64.b64encode(secret.encode()).decode()
-    return {
-        secret,
-        quote(secret, safe=""),
-        quote_plus(secret),
-        json.dumps(secret)[1:-1],
-        repr(secret)[1:-1],
-        encoded,
-        encoded.rstrip("="),
-    }
+    forms = {secret, quote(secret, safe=""), quote_plus(secret), encoded, encoded.rstrip("=")}
+    for _ in range(2):
+        forms |= {escaped for form in forms for escaped in (json.dumps(form)[1:-1], repr(form)[1:-1])}
+    return forms
 
 
 REDACTOR = Redactor()
 """The process's own: there is one log, so there is one."""
 
-_FIELDS_OF_A_RECORD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime"}
-
-
-class CleanRecord(logging.LogRecord):
-    """A record whose words are put together and cleaned at once, exception texts included."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        clean_record(self)
+_FIELDS_OF_A_RECORD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
+    "message",
+    "asctime",
+}
 
 
 def clean_record(record: logging.LogRecord) -> None:
-    """Clean everything that a handler could show. Cleaning twice changes nothing."""
+    """Put the words together and clean everything that a handler could show, extra fields included.
+
+    Cleaning twice changes nothing.
+    """
     try:
         message = record.getMessage()
     except Exception:  # the logging module would print the arguments, uncleaned
@@ -102,9 +94,20 @@ def clean_record(record: logging.LogRecord) -> None:
         record.__dict__[name] = REDACTOR.clean_value(record.__dict__[name])
 
 
-class CleanFields(logging.Filter):
-    """For handlers: extra fields join a record after it was made, so they are cleaned here."""
+def clean_all_records() -> None:
+    """From now on every record of this process is cleaned; saying so twice changes nothing.
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    A filter would not do: a logger's filters don't see what its children log, and a handler's are not
+    there when a library brings a handler of its own. Nor would a factory of records: extra fields join
+    a record later, and one made by hand never passes it.
+    """
+    handle = logging.Logger.handle
+    if getattr(handle, "cleans", False):
+        return
+
+    def clean_and_handle(logger: logging.Logger, record: logging.LogRecord) -> None:
         clean_record(record)
-        return True
+        handle(logger, record)
+
+    clean_and_handle.cleans = True  # type: ignore[attr-defined]
+    logging.Logger.handle = clean_and_handle  # type: ignore[method-assign]

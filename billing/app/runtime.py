@@ -14,6 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from billing.app.logs import RUN_ID, log_events
+from billing.app.observing import observed_renderer, observed_transport
 from billing.app.sandbox_host import PORT, own_sandbox
 from billing.config import Config, Settings
 from billing.cycle.cycle import STEPS, Step, run_cycle
@@ -23,7 +25,7 @@ from billing.cycle.recover import recover
 from billing.cycle.report import Report
 from billing.errors import UsageError
 from billing.store import subscriptions
-from billing.store.database import Database, claim_identity, generation, mark_restored, migrate
+from billing.store.database import Database, advance, claim_identity, mark_restored, migrate
 from billing.store.lock import CycleLock, cycle_lock
 
 SANDBOX_KEY = "sandbox-key"
@@ -56,6 +58,7 @@ def credentials(config: Config) -> tuple[str, str]:
 def open_store(config: Config) -> Iterator[Database]:
     """The database, brought to this program's schema and checked to be this business's."""
     db = Database(config.database_url)
+    log_events(db)
     try:
         migrate(db)
         claim_identity(db, config.settings.mileston.environment, credentials(config)[1])
@@ -70,7 +73,7 @@ def look_only(config: Config, today: date) -> Iterator[Connection]:
 
     Where there is no database yet, it is what a first run would find.
     """
-    path = _sqlite_path(config)
+    path = sqlite_path(config)
     if path is None or path.exists():
         with open_store(config) as db, db.read() as connection:
             yield connection
@@ -83,7 +86,8 @@ def look_only(config: Config, today: date) -> Iterator[Connection]:
     db.close()
 
 
-def _sqlite_path(config: Config) -> Path | None:
+def sqlite_path(config: Config) -> Path | None:
+    """The SQLite file that the config names, which may not be there yet; None for PostgreSQL."""
     url = config.database_url
     path = url.partition(":///")[2] if url.startswith("sqlite") else ""
     return Path(path) if path and path != ":memory:" else None
@@ -100,17 +104,24 @@ def api_settings(config: Config, db: Database) -> Iterator[Settings]:
     if not needs_own_sandbox(config):
         yield config.settings
         return
-    beside = db.file.parent if db.file is not None else config.resolve("var")
-    with own_sandbox(beside / "sandbox.jsonl") as url:
-        yield _at(config.settings, url)
+    with own_sandbox(sandbox_data(config)) as url:
+        yield api_at(config.settings, url)
+
+
+def sandbox_data(config: Config) -> Path:
+    """Where the own sandbox keeps its records: beside the database."""
+    path = sqlite_path(config)
+    return (path.parent if path is not None else config.resolve("var")) / "sandbox.jsonl"
 
 
 def addressed(config: Config) -> Settings:
     """The settings with the API's address for making links only; nothing is started."""
-    return _at(config.settings, f"http://127.0.0.1:{PORT}") if needs_own_sandbox(config) else config.settings
+    return (
+        api_at(config.settings, f"http://127.0.0.1:{PORT}") if needs_own_sandbox(config) else config.settings
+    )
 
 
-def _at(settings: Settings, url: str) -> Settings:
+def api_at(settings: Settings, url: str) -> Settings:
     """The settings with every address of the API on one sandbox server."""
     mileston = settings.mileston.model_copy(
         update={
@@ -124,10 +135,14 @@ def _at(settings: Settings, url: str) -> Settings:
 
 
 @asynccontextmanager
-async def open_gateway(config: Config, settings: Settings) -> AsyncIterator[Gateway]:
+async def open_gateway(
+    config: Config, settings: Settings, on_call: Callable[[str, int | None, float], None] = nothing
+) -> AsyncIterator[Gateway]:
     from billing.gateway.mileston import MilestonGateway
 
-    gateway = MilestonGateway(settings.mileston, settings.business.name, lambda: credentials(config), utc_now)
+    gateway = MilestonGateway(
+        settings.mileston, settings.business.name, lambda: credentials(config), utc_now, on_call=on_call
+    )
     try:
         yield gateway
     finally:
@@ -167,16 +182,23 @@ def new_run_id(now: datetime) -> str:
 
 def cycle_guard(config: Config) -> AbstractContextManager[CycleLock | None]:
     """On SQLite the lock of the only cycle; nothing on PostgreSQL, where cycles share the work."""
-    path = _sqlite_path(config)
+    path = sqlite_path(config)
     return cycle_lock(path) if path is not None else nullcontext(None)
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the caller of a run may watch or ask for; see `Context`."""
+    """What the caller of a run may watch or ask for; see `Context`.
+
+    `on_call` is told each call to the API (name, HTTP status or None, seconds), `on_delivery` what
+    came of each notice (its kind, a `DeliveryKind`'s value).
+    """
 
     progress: Callable[[str, int, int], None] = nothing
     stopping: Callable[[], bool] = never
+    checkpoint: Callable[[str], None] = nothing
+    on_call: Callable[[str, int | None, float], None] = nothing
+    on_delivery: Callable[[str, str], None] = nothing
 
 
 async def run_once(
@@ -197,8 +219,7 @@ async def run_once(
         with api_settings(config, db) as settings:
             add_examples(config, db, as_of or today)
             report = await one_cycle(config, settings, db, as_of or today, hooks or Hooks(), steps)
-        if lock is not None:
-            lock.remember(generation(db))
+        remember(db, lock)
     return report
 
 
@@ -207,13 +228,23 @@ async def one_cycle(
 ) -> Report:
     """A cycle on an open store; `run_once` is the way in for commands."""
     run_id = new_run_id(utc_now())
-    async with open_gateway(config, settings) as gateway, open_transport(config, settings) as transport:
+    RUN_ID.set(run_id)
+    crash = crash_points(settings)
+
+    def checkpoint(name: str) -> None:
+        hooks.checkpoint(name)
+        crash(name)
+
+    async with (
+        open_gateway(config, settings, hooks.on_call) as gateway,
+        open_transport(config, settings) as transport,
+    ):
         return await run_cycle(
             Context(
                 db=db,
                 gateway=gateway,
-                transport=transport,
-                renderer=make_renderer(config, settings),
+                transport=observed_transport(transport, hooks.on_delivery),
+                renderer=observed_renderer(make_renderer(config, settings), hooks.on_delivery),
                 settings=settings,
                 run_id=run_id,
                 as_of=as_of,
@@ -222,7 +253,7 @@ async def one_cycle(
                 alone=db.is_sqlite,
                 progress=hooks.progress,
                 stopping=hooks.stopping,
-                checkpoint=crash_points(settings),
+                checkpoint=checkpoint,
             ),
             steps,
         )
@@ -242,6 +273,17 @@ def notice_restore(db: Database, lock: CycleLock | None, today: date) -> None:
     with db.transaction() as tx:
         seen = lock.generation() if lock is not None else 0
         mark_restored(tx, today, seen)
+    # Before anything is sent, because a run that dies remembers nothing afterwards: a copy from before
+    # it would pass for the newest.
+    remember(db, lock)
+
+
+def remember(db: Database, lock: CycleLock | None) -> None:
+    """From here on every copy of the database that was made until now is known to be old."""
+    with db.transaction() as tx:
+        begun = advance(tx)
+    if lock is not None:
+        lock.remember(begun)
 
 
 def add_examples(config: Config, db: Database, today: date) -> None:

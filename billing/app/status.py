@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
+from billing.app.runtime import sqlite_path
+from billing.config import Config
 from billing.core.money import format_amount
 from billing.core.periods import periods_due
-from billing.core.states import NoticeState, PaymentState, SubscriptionStatus
+from billing.core.states import SubscriptionStatus
+from billing.cycle.digest import Need, needs
+from billing.errors import StoreError
 from billing.store import notices, payments, runs
+from billing.store.database import Database
+from billing.store.models import runs as run_table
 from billing.store.models import subscriptions as table
 from billing.store.subscriptions import terms_of
 
 _HORIZONS = (("today", 0), ("7_days", 7), ("30_days", 30))
+_STALE = timedelta(days=1, hours=1)
+"""A cycle is expected once a day at the least; it may be an hour late."""
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
-    """Something that waits for a person: how many, of what, and what to type."""
+@contextmanager
+def reading(config: Config) -> Iterator[Connection]:
+    """A view of the database as it is: nothing is created, migrated or claimed. Raises StoreError."""
+    path = sqlite_path(config)
+    if path is not None and not path.exists():
+        raise StoreError(f"there is no database {path} yet; `billing run-once` makes it")
+    db = Database(config.database_url)
+    try:
+        with db.read() as connection:
+            yield connection
+    finally:
+        db.close()
 
-    what: str
-    count: int
-    command: str
+
+def schema_version(connection: Connection) -> str | None:
+    """The schema that a database has, or None if it has no tables yet."""
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,52 +83,33 @@ class Status:
 
 def read_status(tx: Connection, today: date, now: datetime, every_minutes: float) -> Status:
     """Healthy means: nothing needs a person, and the last run ended well and not too long ago."""
-    by_state = payments.count_by_state(tx)
-    mails = notices.count_by_state(tx)
-    needs = _needs(tx, by_state, mails)
     last = _last_run(tx)
-    stale = last is not None and now - last["started"] > max(
-        timedelta(days=1, hours=1), 3 * timedelta(minutes=every_minutes)
-    )
-    if last is not None:
-        if stale:
-            needs = (*needs, Need("cycles: none ran for a day", 1, "billing run-once"))
-        if last["outcome"] == "stopped":
-            needs = (*needs, Need(f"the last run stopped: {last['why']}", 1, "billing run-once"))
-        del last["started"]
+    found = (*_needs_of_the_schedule(tx, last, now, every_minutes), *needs(tx))
     return Status(
-        healthy=not needs,
+        healthy=not found,
         last_run=last,
-        needs=needs,
-        upcoming={name: _upcoming(tx, today, today + timedelta(days=days)) for name, days in _HORIZONS},
-        payments=by_state,
-        notices=mails,
+        needs=found,
+        upcoming={name: _upcoming(tx, today + timedelta(days=days)) for name, days in _HORIZONS},
+        payments=payments.count_by_state(tx),
+        notices=notices.count_by_state(tx),
         subscriptions=_subscriptions(tx),
     )
 
 
-def _needs(tx: Connection, by_state: dict[str, tuple[int, int]], mails: dict[str, int]) -> tuple[Need, ...]:
-    found = []
-    for state, what in (
-        (PaymentState.REJECTED, "refused by the API: mend the data, then release"),
-        (PaymentState.HELD, "held by a brake: release or void"),
-        (PaymentState.PARKED, "no proof to be had: resolve, release or void"),
-        (PaymentState.UNKNOWN, "outcome not known yet: the next cycles look it up"),
-    ):
-        if state in by_state:
-            command = f"billing payments list --state {state}"
-            found.append(Need(f"{state} payments ({what})", by_state[state][0], command))
-    flagged = sum(1 for _ in payments.listing(tx, attention=True))
-    if flagged:
-        found.append(Need("payments that need a look", flagged, "billing payments list --attention"))
-    for mail_state, what in (
-        (NoticeState.FAILED, "refused for good"),
-        (NoticeState.UNKNOWN, "maybe delivered"),
-    ):
-        if mail_state in mails:
-            command = f"billing notices list --state {mail_state}"
-            found.append(Need(f"{mail_state} notices ({what})", mails[mail_state], command))
-    return tuple(found)
+def _needs_of_the_schedule(
+    tx: Connection, last: dict[str, Any] | None, now: datetime, every_minutes: float
+) -> Iterator[Need]:
+    """What is wrong with the runs themselves: none for too long, or the last one stopped early."""
+    if last is None:
+        return
+    ended = tx.execute(select(func.max(run_table.c.finished_at))).scalar()
+    since = ended or datetime.fromisoformat(last["started_at"])
+    if now - since > max(_STALE, 3 * timedelta(minutes=every_minutes)):
+        days = max(1, (now - since).days)
+        what = f"no cycle has ended for {days} day{'s' if days > 1 else ''}: is the daemon or cron running?"
+        yield Need("stale", what, 1, "billing run-once")
+    if last["outcome"] == "stopped":
+        yield Need("stopped", f"the last run stopped: {last['why']}", 1, "billing doctor")
 
 
 def _last_run(tx: Connection) -> dict[str, Any] | None:
@@ -122,20 +125,21 @@ def _last_run(tx: Connection) -> dict[str, Any] | None:
         "outcome": row.outcome or "unfinished",
         "why": summary.get("stopped", ""),
         "payments": summary.get("payments"),
-        "started": row.started_at,
     }
 
 
-def _upcoming(tx: Connection, today: date, through: date) -> tuple[int, int]:
+def _upcoming(tx: Connection, through: date) -> tuple[int, int]:
     """Payments to come by `through`. Each due date of short intervals counts, not only the next."""
     s = table.c
     due = (s.status == SubscriptionStatus.ACTIVE.value) & (s.next_due_on <= through)
     row = tx.execute(select(func.count(), func.coalesce(func.sum(s.amount_micros), 0)).where(due)).one()
     count, amount = int(row[0]), int(row[1])
-    short = ((s.interval_unit == "day") & (s.interval_count < 30)) | (
-        (s.interval_unit == "week") & (s.interval_count < 5)
+    short = (
+        ((s.interval_unit == "day") & (s.interval_count < 30))
+        | ((s.interval_unit == "week") & (s.interval_count < 5))
+        | ((s.interval_unit == "month") & (s.next_due_on <= through - timedelta(days=28)))
     )
-    for sub in tx.execution_options(yield_per=500).execute(select(table).where(due, short)):
+    for sub in tx.execute(select(table).where(due, short).execution_options(yield_per=500)):
         terms = terms_of(sub)
         last = min(through, terms.last_due_on())
         more = len(periods_due(terms.anchor_on, terms.interval, sub.next_period + 1, last))

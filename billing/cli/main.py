@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from billing import __version__
-from billing.cli import notices, payments, runs, sandbox, subscriptions, system, templates
+from billing.cli import daemon, exports, notices, payments, runs, sandbox, subscriptions, system, templates
 from billing.errors import BillingError
 
 app = typer.Typer(
@@ -24,7 +24,9 @@ app.add_typer(notices.app, name="notices")
 app.add_typer(templates.app, name="templates")
 app.add_typer(sandbox.app, name="sandbox")
 runs.register(app)
+daemon.register(app)
 system.register(app)
+exports.register(app, subscriptions.app, payments.app)
 
 
 def _version(wanted: bool) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from billing.cli.shared import ConfigOption, JsonOption, parse_date, print_json, print_table, read_config, say
+from billing.cli.system import show_needs
 
 if TYPE_CHECKING:
     from billing.config import Config
@@ -38,19 +41,29 @@ def run_once(
 ) -> None:
     """Run one billing cycle: charge what is due, learn what was paid, write the mail."""
     from billing.app.runtime import Hooks
-    from billing.app.runtime import run_once as cycle
+    from billing.app.watched import watched_run
+    from billing.errors import AlreadyRunning
 
     day = parse_date(as_of) if as_of is not None else None
     loaded = read_config(config)
     if dry_run:
         _dry_run(loaded, day, json)
         return
-    with _progress(show=not (json or quiet)) as progress:
-        report = asyncio.run(_with_signals(lambda stop: cycle(loaded, day, Hooks(progress, stop))))
+    if quiet:
+        time.sleep(random.uniform(0, loaded.settings.watch.jitter_seconds))
+    try:
+        with _progress(show=not (json or quiet)) as progress:
+            report = asyncio.run(_with_signals(lambda stop: watched_run(loaded, day, Hooks(progress, stop))))
+    except AlreadyRunning as error:
+        if quiet:  # the other run does the work: nothing that cron should mail about
+            raise typer.Exit(error.exit_code) from None
+        raise
     if json:
         print_json(report.to_json())
     elif not (quiet and report.outcome == "ok"):
         show_report(report, loaded, sys.stderr if quiet else sys.stdout)
+    if quiet and report.outcome != "ok":
+        show_needs(loaded, sys.stderr)
     raise typer.Exit(0 if report.outcome == "ok" else 1)
 
 

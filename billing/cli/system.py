@@ -1,17 +1,43 @@
-"""`billing status` and `billing config`."""
+"""`billing status`, `doctor`, `explain`, `backup`, `config` and `database`."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
 import typer
 
-from billing.cli.shared import ConfigOption, JsonOption, print_json, print_table, read_config, store
+from billing.cli.shared import (
+    ConfigOption,
+    JsonOption,
+    ReferenceArgument,
+    parse_date,
+    print_json,
+    print_table,
+    read_config,
+    store,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from billing.app.status import Status
+    from billing.config import Config
+    from billing.cycle.digest import Need
 
 _config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
+_database_app = typer.Typer(help="The database.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     app.command("status")(status)
+    app.command("doctor")(doctor)
+    app.command("explain")(explain)
+    app.command("backup")(backup)
     app.add_typer(_config_app, name="config")
+    app.add_typer(_database_app, name="database")
 
 
 @_config_app.command("show")
@@ -29,7 +55,6 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
     """Is it healthy, when was the last run, what needs me, what comes next?"""
     from billing.app.runtime import business_date, utc_now
     from billing.app.status import read_status
-    from billing.core.money import format_amount
 
     with store(config) as (loaded, db), db.read() as tx:
         now = utc_now()
@@ -38,15 +63,154 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
     if json:
         print_json(found.to_json())
         return
-    print("All is well." if found.healthy else "Something needs you:")
-    for need in found.needs:
-        print(f"  {need.count:>7}  {need.what}\n           {need.command}")
-    if found.last_run is None:
-        print("No cycle has run yet: `billing run-once` runs one.")
+    _show_status(found, loaded, now)
+
+
+def _show_status(found: Status, config: Config, now: datetime) -> None:
+    from billing.core.money import format_amount
+
+    if found.healthy:
+        print("All is well.")
     else:
-        print(f"Last run: {found.last_run['started_at'][:19]} UTC, {found.last_run['outcome']}")
-    for name, label in (("today", "due today"), ("7_days", "due in 7 days"), ("30_days", "due in 30 days")):
+        print("Something needs you:")
+        _print_needs(found.needs, sys.stdout)
+    print(f"\nLast run   {_last_run(found.last_run, config, now)}")
+    print("\nComing up")
+    for name, label in (("today", "today"), ("7_days", "in 7 days"), ("30_days", "in 30 days")):
         count, amount = found.upcoming[name]
-        print(f"  {count:>7}  {label}, {format_amount(amount)} USDC")
+        print(f"  {label:12} {count:>7} payments {format_amount(amount):>18} USDC")
+    print("\nUp to now")
     for state, (count, amount) in sorted(found.payments.items()):
-        print(f"  {count:>7}  payments {state}, {format_amount(amount)} USDC")
+        print(f"  {state:12} {count:>7} payments {format_amount(amount):>18} USDC")
+    for what, counts in (("e-mails", found.notices), ("subscriptions", found.subscriptions)):
+        for state, count in sorted(counts.items()):
+            print(f"  {state:12} {count:>7} {what}")
+
+
+def _last_run(last: dict[str, Any] | None, config: Config, now: datetime) -> str:
+    from datetime import datetime
+
+    if last is None:
+        return "none yet: `billing run-once` runs one"
+    started = datetime.fromisoformat(last["started_at"])
+    counts = [
+        f"{count} {name.replace('_', ' ')}" for name, count in (last["payments"] or {}).items() if count
+    ]
+    said = {"unfinished": "it goes on still, or was cut off"}.get(last["outcome"], last["outcome"])
+    at = f"{started.astimezone(config.zone):%Y-%m-%d %H:%M}"
+    return f"{_ago(now - started)} ({at}), {said}: {', '.join(counts) or 'nothing was due'}"
+
+
+def _ago(passed: Any) -> str:
+    minutes = int(passed.total_seconds() // 60)
+    if minutes < 1:
+        return "just now"
+    if minutes < 120:
+        return f"{minutes} minutes ago" if minutes > 1 else "a minute ago"
+    return f"{minutes // 60} hours ago" if minutes < 60 * 48 else f"{minutes // (60 * 24)} days ago"
+
+
+def show_needs(config: Config, out: TextIO) -> None:
+    """What waits for a person, one by one, with what to type: the second half of cron's page."""
+    from billing.app.status import reading
+    from billing.cycle.digest import needs
+
+    with reading(config) as tx:
+        _print_needs(needs(tx), out)
+
+
+def _print_needs(needs: Sequence[Need], out: TextIO) -> None:
+    for need in needs:
+        print(f"  {need.count:>7}  {need.what}\n           {need.command}", file=out)
+        for item in need.items:
+            print(f"             {item.title}{f' ({item.detail})' if item.detail else ''}", file=out)
+            print(f"             {item.command}", file=out)
+
+
+def doctor(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Check the installation; each line is ok, or says what to do."""
+    import os
+
+    from billing.app.doctor import all_well, examine
+    from billing.app.runtime import utc_now
+
+    found = []
+    for finding in examine(config, os.environ, utc_now()):
+        found.append(finding)
+        if not json:
+            mark = {True: "ok", False: "FAULT", None: "–"}[finding.ok]
+            print(f"{mark:6} {finding.check:14} {finding.found}")
+            if finding.advice:
+                print(f"{'':21} → {finding.advice}")
+    well = all_well(found)
+    if json:
+        print_json({"ok": well, "checks": [finding.to_json() for finding in found]})
+    else:
+        print("\nAll is well." if well else "\nMend what is marked FAULT, from the top.")
+    raise typer.Exit(0 if well else 1)
+
+
+def explain(
+    reference: ReferenceArgument,
+    day: Annotated[
+        str | None, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD; today, if you name none.")
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Why was it billed, reminded or dunned on a date, or why not?"""
+    from billing.app.explain import explain as reasons
+    from billing.app.runtime import business_date, utc_now
+
+    date = parse_date(day) if day is not None else None
+    with store(config) as (loaded, db), db.read() as tx:
+        today = business_date(loaded, utc_now())
+        found = reasons(tx, loaded, reference, date or today, today)
+    if json:
+        print_json(found.to_json())
+        return
+    print(f"{found.reference} on {found.day} (times are in {found.zone})")
+    topics = (
+        ("Billing", found.billing),
+        ("Reminders", found.reminders),
+        ("Dunning", found.dunning),
+        ("The log of that day", found.log),
+    )
+    for title, sentences in topics:
+        if sentences:
+            print(f"\n{title}")
+            for sentence in sentences:
+                print(f"  {sentence}")
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes; a new file.")],
+    config: ConfigOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Copy the database while it is in use; a restored copy looks before it sends."""
+    from billing.app.backup import back_up
+    from billing.app.runtime import utc_now
+
+    size = back_up(read_config(config), file, utc_now(), force=force)
+    if json:
+        print_json({"file": str(file.absolute()), "bytes": size})
+    else:
+        print(f"{file}: {size} bytes, checked. It holds personal data; keep it as safe as the database.")
+
+
+@_database_app.command("mark-restored")
+def mark_restored(config: ConfigOption = None) -> None:
+    """Say that the database came back from a backup: the next cycle looks before it sends."""
+    from billing.app.backup import mark_restored_by_hand
+    from billing.app.runtime import utc_now
+
+    with store(config) as (_, db):
+        mark_restored_by_hand(db, utc_now())
+    print("noted: the next cycle looks up at Mileston whatever it does not know for certain")
+
+
+@_database_app.callback()
+def _only_commands() -> None:
+    """Makes `mark-restored` a command of its own although it is the only one."""

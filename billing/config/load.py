@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from billing.config.schema import Section, Settings, is_loopback, shown
+from billing.config.schema import Section, Settings, is_loopback, shown, without_secrets
 from billing.config.secrets import SECRET_NAMES, Secret, read_secrets
 from billing.errors import ConfigError
 
@@ -81,10 +80,10 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
     _take_environment(environ, values, origins, faults)
     secrets, secret_faults = read_secrets(environ)
     faults += secret_faults
-    settings = _validate(values, origins, faults)
-    if settings is not None:
-        faults += _cross_check(settings, secrets)
-    if faults or settings is None:
+    settings, wrong = _validate(values, origins, faults)
+    wrong |= {fault.partition(":")[0] for fault in secret_faults}
+    faults += [fault for fault in _cross_check(settings, secrets) if fault.partition(":")[0] not in wrong]
+    if faults:
         raise ConfigError(faults)
     directory = chosen.absolute().parent if chosen else Path.cwd()
     return Config(settings, secrets, origins, chosen, directory)
@@ -148,24 +147,33 @@ def _from_text(section: str, key: str, text: str) -> object:
 
 def _validate(
     values: dict[str, dict[str, Any]], origins: Mapping[str, Origin], faults: list[str]
-) -> Settings | None:
+) -> tuple[Settings, set[str]]:
+    """The settings, and the keys of wrong values: their defaults stand in for them in further checks."""
     try:
-        return Settings.model_validate(values)
+        return Settings.model_validate(values), set()
     except ValidationError as error:
+        wrong = set()
         for fault in error.errors():
-            place = ".".join(str(part) for part in fault["loc"][:2])
+            section, key = str(fault["loc"][0]), ".".join(str(part) for part in fault["loc"][1:2])
+            place = f"{section}.{key}" if key else section
             origin = origins.get(place)
             where = f"{place} ({origin})" if origin and origin.startswith("env") else place
             faults.append(f"{where}: {_explain(place, fault)}")
-    return None
+            wrong.add(place)
+        right = {
+            section: {key: value for key, value in table.items() if f"{section}.{key}" not in wrong and key}
+            for section, table in values.items()
+            if section not in wrong or section in Settings.model_fields
+        }
+        return Settings.model_validate(right), wrong
 
 
 def _explain(place: str, fault: Any) -> str:
+    given = without_secrets(fault["input"])
+    if place in Settings.model_fields:
+        return f"{given!r}: this is a section; write [{place}] and its keys below"
     if fault["type"] == "extra_forbidden":
-        return f"there is no such setting{_nearest(place.rstrip('.'))}"
-    given = shown(place, fault["input"])
-    if isinstance(given, str):
-        given = re.sub(r"//[^/@]*@", "//****@", given)
+        return f"there is no such setting{_nearest(place)}"
     if fault["type"] == "value_error":
         return f"{given!r}: {fault['ctx']['error']}"
     return f"{given!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"

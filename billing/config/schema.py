@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from billing.config.cron import parse_cron
 from billing.core.money import format_amount, parse_amount
 from billing.errors import InvalidAmount
 
@@ -47,6 +48,7 @@ def _known_zone(name: str) -> str:
 
 def _url(value: str) -> str:
     """An empty string (unset) or an absolute http(s) URL without user, query or fragment."""
+    _one_line(value)
     if not value:
         return value
     try:
@@ -78,6 +80,33 @@ def _address(value: str) -> str:
     return value
 
 
+def _cron(value: str) -> str:
+    if value:
+        parse_cron(value)
+    return value
+
+
+def _listen(value: str) -> str:
+    """An empty string (off) or `host:port` with a loopback host; port 0 takes a free one."""
+    if value:
+        host, port = host_and_port(value)
+        if not is_loopback(host) or not 0 <= port <= 65_535:
+            raise ValueError("write a loopback address and a port, such as '127.0.0.1:9464' or '[::1]:9464'")
+    return value
+
+
+def host_and_port(value: str) -> tuple[str, int]:
+    """The two parts of `watch.listen`; the port is -1 if it is not a number."""
+    host, _, port = value.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port) if re.fullmatch("[0-9]{1,5}", port) else -1
+
+
+def _textfile(value: str) -> str:
+    if value and not value.endswith(".prom"):
+        raise ValueError("the node exporter reads files that end in .prom")
+    return value
+
+
 def _days(values: list[int]) -> list[int]:
     if any(isinstance(day, bool) or not 1 <= day <= 3660 for day in values):
         raise ValueError("whole numbers of days from 1 to 3660; an empty list switches it off")
@@ -92,7 +121,7 @@ Days = Annotated[list[int], AfterValidator(_days)]
 
 
 class Business(Section):
-    name: Annotated[Line, Field(min_length=1, max_length=120)] = "Example Business"
+    name: Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_one_line)] = "Example Business"
     timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     locale: Literal["en", "de", "fr", "es", "pt"] = "en"
     support_address: Address = ""
@@ -100,11 +129,11 @@ class Business(Section):
     cancel_url: Url = ""
     """Where a subscriber cancels; `{reference}` is put in. Empty: the mail says to reply."""
     operator_address: Address = ""
-    """Who gets the run digest; empty: nobody."""
+    """Who gets the run digest when something needs a person; empty: nobody."""
 
 
 class Database(Section):
-    url: Annotated[str, Field(min_length=1)] = "sqlite:///var/billing.db"
+    url: Annotated[str, Field(min_length=1, repr=False)] = "sqlite:///var/billing.db"
 
 
 class Mileston(Section):
@@ -170,22 +199,24 @@ class Mail(Section):
     on_unknown: Literal["hold", "resend"] = "hold"
     calendar_attachment: bool = False
     digest_when_well: bool = False
+    """A digest a day also when nothing needs the operator."""
 
 
 class Schedule(Section):
     every_minutes: Annotated[float, Field(gt=0, le=1440)] = 10.0
-    cron: Line = ""
+    cron: Annotated[Line, AfterValidator(_cron)] = ""
     """A cron expression in UTC; when set it replaces every_minutes."""
 
 
 class Watch(Section):
-    listen: Annotated[Line, Field(max_length=100)] = ""
+    listen: Annotated[Line, Field(max_length=100), AfterValidator(_listen)] = ""
     """host:port on loopback for /healthz, /readyz and /metrics of the daemon; empty: off."""
-    textfile: str = ""
+    textfile: Annotated[str, AfterValidator(_textfile)] = ""
     """Where `run-once` writes metrics for the node exporter; empty: nowhere."""
     ping_url: Url = ""
-    """Called at start (/start), success, and failure (/fail) of `run-once`; empty: nobody."""
+    """Told of every cycle: at its start (/start), its success, and its failure (/fail); empty: nobody."""
     jitter_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    """`run-once --quiet` waits up to so long first, so that many machines don't start at once."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -206,9 +237,21 @@ class Settings(Section):
 
 
 def shown(key: str, value: object) -> object:
-    """A value as a person wrote it or would write it, without a password in it."""
+    """A setting as a person would write it, without a password in it."""
     if key == "cycle.max_amount_per_run" and isinstance(value, int):
         return format_amount(value)
     if key == "database.url":
-        return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:****@", str(value))
+        masked = re.sub(r"(://[^:/@]*):.*@", r"\1:****@", str(value))
+        return re.sub(r"(password=)[^&]*", r"\1****", masked, flags=re.IGNORECASE)
     return value
+
+
+def without_secrets(value: object) -> object:
+    """A value that was refused; of a URL neither user nor query, for either may be a key.
+
+    Up to the last @, because a password may hold every sign that ends it in a well-formed URL.
+    """
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    masked = re.sub(r"//.*@", "//****@", value, flags=re.DOTALL)
+    return re.sub(r"\?.*", "?****", masked, flags=re.DOTALL)

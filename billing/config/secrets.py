@@ -44,9 +44,10 @@ def read_secrets(environ: Mapping[str, str]) -> tuple[dict[str, Secret], list[st
     for name in SECRET_NAMES:
         try:
             secret = _read(name, environ)
-        except (OSError, UnicodeDecodeError, ValueError) as error:
+        except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            faults.append(f"{name}: its file could not be read: {reason}; check {name}_FILE")
+            place = f"the environment's {name}" if environ.get(name) else f"{name}_FILE"
+            faults.append(f"{name}: it can't be used: {reason}; check {place}")
             continue
         if secret is not None:
             found[name] = secret
@@ -70,15 +71,14 @@ def _from_file(path: Path) -> str:
         value = file.read(_LARGEST_SECRET + 1)
     if len(value) > _LARGEST_SECRET:
         raise ValueError(f"it is longer than {_LARGEST_SECRET} bytes")
-    text = _clean(value.decode())
-    if not text:
-        raise ValueError("it is empty")
-    return text
+    return _clean(value.decode())
 
 
 def _clean(value: str) -> str:
-    """A secret without the line's end that editors and `echo` add; refuses control characters."""
+    """A secret without the line's end that editors and `echo` add; control characters are refused."""
     value = value.strip()
+    if not value:
+        raise ValueError("it is empty")
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         raise ValueError("it holds control characters or several lines")
     return value

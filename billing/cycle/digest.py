@@ -70,7 +70,7 @@ _NOTICES: dict[NoticeState, tuple[str, str]] = {
 
 def needs(tx: Connection, *, digests: bool = True) -> tuple[Need, ...]:
     """Everything in the database that waits for a person, with or without digests that failed."""
-    return tuple([*_payment_needs(tx), *_notice_needs(tx, digests)])
+    return (*_payment_needs(tx), *_notice_needs(tx, digests))
 
 
 def _payment_needs(tx: Connection) -> Iterator[Need]:
@@ -91,9 +91,7 @@ def _payment_needs(tx: Connection) -> Iterator[Need]:
                 newest.isoformat(),
                 _items(payments.listing(tx, [state]), title, command, lambda row: str(row.cause)),
             )
-    count, newest = tx.execute(
-        select(func.count(), func.max(_P.updated_at)).where(_P.attention != "")
-    ).one()
+    count, newest = tx.execute(select(func.count(), func.max(_P.updated_at)).where(_P.attention != "")).one()
     if count:
         yield Need(
             "attention",
@@ -124,18 +122,19 @@ def _items(
 
 
 def _notice_needs(tx: Connection, digests: bool) -> Iterator[Need]:
-    wanted = _N.state.in_([state.value for state in _NOTICES])
+    query = (
+        select(_N.state, func.count(), func.max(_N.id))
+        .where(_N.state.in_([state.value for state in _NOTICES]))
+        .group_by(_N.state)
+    )
     if not digests:
-        wanted &= _N.kind != NoticeKind.RUN_DIGEST.value
-    query = select(_N.state, func.count(), func.max(_N.id)).where(wanted).group_by(_N.state)
+        query = query.where(_N.kind != NoticeKind.RUN_DIGEST.value)
     found = {row[0]: row for row in tx.execute(query)}
     for state, (what, title) in _NOTICES.items():
         if state in found:
             _, count, newest = found[state]
             rows = (
-                row
-                for row in notices.listing(tx, [state])
-                if digests or row.kind != NoticeKind.RUN_DIGEST
+                row for row in notices.listing(tx, [state]) if digests or row.kind != NoticeKind.RUN_DIGEST
             )
             items = (
                 DigestItem(
@@ -204,9 +203,7 @@ def _told(found: Sequence[Need]) -> Iterator[DigestItem]:
 
 def _digests() -> Any:
     # Digests are the notices of no subscription: this finds them by an index.
-    return select(_N.id, _N.facts).where(
-        _N.subscription_id.is_(None), _N.kind == NoticeKind.RUN_DIGEST.value
-    )
+    return select(_N.id, _N.facts).where(_N.subscription_id.is_(None), _N.kind == NoticeKind.RUN_DIGEST.value)
 
 
 def _told_today(tx: Connection, today: date) -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ def no_longer_holds(row: Any, today: date) -> str:
     if kind is _K.NEXT_PAYMENT_DUE:
         if row.status != SubscriptionStatus.ACTIVE:
             return f"the subscription is {row.status}"
+        if row.cancel_on is not None:
+            return f"the subscription is cancelled from {row.cancel_on} on"
         if row.next_due_on != row.due_on:
             return "that payment will not come, or came already"
         return "" if row.due_on > today else "the due date has come"
@@ -58,10 +60,18 @@ def letter_for(row: Any, settings: Settings, today: date, checkout_url: Callable
         pay_url=checkout_url(row.remote_id) if payable and row.remote_id else None,
         days=abs((row.due_on - today).days) if row.due_on else None,
         paid_on=_paid_on(row, settings),
-        next_due_on=row.next_due_on if row.status == SubscriptionStatus.ACTIVE else None,
+        next_due_on=_next_due_on(row),
         **_dunning_end(row, settings, kind),
         last_day=date.fromisoformat(facts["last_day"]) if facts.get("last_day") else None,
     )
+
+
+def _next_due_on(row: Any) -> date | None:
+    """When the subscriber pays next, or None if that is not to be promised."""
+    if row.status != SubscriptionStatus.ACTIVE or row.cancel_on is not None:
+        return None
+    coming: date | None = row.next_due_on
+    return coming
 
 
 def _period(row: Any) -> tuple[date | None, date | None]:

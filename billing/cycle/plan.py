@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -70,11 +70,15 @@ def decide(row: Row[Any], settings: Settings, today: date) -> Decision:
     terms = subscriptions.terms_of(row)
     found = plan_periods(terms, row.next_period, today, settings.cycle.catch_up_limit)
     status = row.status
+    if row.cancel_on is not None:
+        if found.next_due_on is None and today < row.cancel_on:
+            # Nothing more is billed, but it comes up once more then, to be cancelled.
+            found = replace(found, next_due_on=row.cancel_on)
+        elif found.next_due_on is None:
+            status = SubscriptionStatus.CANCELLED.value
+        return Decision(row, found, None, status)
     if found.next_due_on is None:
-        cancelled = row.cancel_on is not None and today >= row.cancel_on
-        ended = row.cancel_on is None
-        status = (SubscriptionStatus.CANCELLED if cancelled else SubscriptionStatus.ENDED).value
-        status = status if cancelled or ended else row.status
+        status = SubscriptionStatus.ENDED.value
     return Decision(row, found, first_reminder_on(terms.interval, found.next_due_on, settings), status)
 
 

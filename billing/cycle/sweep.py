@@ -38,7 +38,18 @@ async def sweep(ctx: Context, remotes: Sequence[RemotePayment]) -> None:
             await _sweep_duplicates(ctx, row, ours[marker])
     for remote in remotes:
         if not remote.paid and remote.remote_id in paid and not paid[remote.remote_id].attention:
-            _flag(ctx, paid[remote.remote_id], "it was paid, and Mileston says now that it is unpaid")
+            await _note_unpaid_again(ctx, paid[remote.remote_id])
+
+
+async def _note_unpaid_again(ctx: Context, row: Any) -> None:
+    """A list may show what is past: before a person is called, the remote payment itself is asked for."""
+    try:
+        fresh = await ctx.gateway.get(row.remote_id)
+    except GatewayError as error:
+        ctx.report.problems.append(f"sweep: payment {row.id} could not be looked at again: {error}")
+        return
+    if fresh is not None and not fresh.paid:
+        _flag(ctx, row, "it was paid, and Mileston says now that it is unpaid")
 
 
 def _note_unexpected(ctx: Context, row: Any) -> None:

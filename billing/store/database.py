@@ -11,7 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text, update
+from sqlalchemy import Connection, Engine, create_engine, event, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import StaticPool
@@ -19,6 +20,7 @@ from sqlalchemy.pool import StaticPool
 from billing.core.states import PaymentState
 from billing.errors import ConfigError, StoreError, WrongDatabase
 from billing.store.models import identity, payments
+from billing.store.payments import NOT_LOOKED
 
 SCHEMA_HEAD = "0001"
 """The newest migration; the command line compares it without importing Alembic."""
@@ -211,11 +213,12 @@ def claim_identity(database: Database, environment: str, business_id: str) -> No
     round, must not touch anything.
     """
     mark = fingerprint(business_id)
+    dialect = sqlite if database.is_sqlite else postgresql
     with database.transaction() as tx:
-        row = tx.execute(select(identity.c.environment, identity.c.business_fingerprint)).first()
-        if row is None:
-            tx.execute(insert(identity).values(environment=environment, business_fingerprint=mark))
-            return
+        # Of several first runs at once one makes the row, and the others wait here for it.
+        first = dialect.insert(identity).values(environment=environment, business_fingerprint=mark)
+        tx.execute(first.on_conflict_do_nothing())
+        row = tx.execute(select(identity.c.environment, identity.c.business_fingerprint)).one()
     if row.environment != environment:
         raise WrongDatabase(
             f"database.url: this database belongs to the {row.environment} environment, and "
@@ -252,11 +255,17 @@ def mark_restored(tx: Connection, today: date, seen_generation: int) -> None:
     tx.execute(
         update(payments)
         .where(unsent)
-        .values(state=PaymentState.UNKNOWN.value, cause="the database came back from a backup")
+        .values(state=PaymentState.UNKNOWN.value, cause="the database came back from a backup", **NOT_LOOKED)
     )
 
 
+def advance(tx: Connection) -> int:
+    """Begin the next generation, which tells this database from every copy made before; answers it."""
+    tx.execute(update(identity).values(generation=identity.c.generation + 1))
+    return int(tx.execute(select(identity.c.generation)).scalar_one())
+
+
 def generation(db: Database) -> int:
-    """How many cycles this database has seen."""
+    """How often this database has advanced: before, at and after each cycle."""
     with db.read() as connection:
         return int(connection.execute(select(identity.c.generation)).scalar_one())

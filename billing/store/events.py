@@ -48,4 +48,4 @@ def about(tx: Connection, subscription_id: int, payment_ids: Sequence[int] = ())
 
 def every(tx: Connection) -> Iterator[Row[Any]]:
     """The whole log, oldest first, streamed."""
-    yield from tx.execution_options(yield_per=500).execute(select(events).order_by(events.c.id))
+    yield from tx.execute(select(events).order_by(events.c.id).execution_options(yield_per=500))

@@ -16,6 +16,8 @@ _P = payments.c
 _LOST = (PaymentState.UNKNOWN.value, PaymentState.PARKED.value)
 _UNPAID = (PaymentState.OPEN.value, PaymentState.UNCOLLECTIBLE.value)
 _CHUNK = 500
+_LIVE = _P.remote_id.is_not(None) & _P.state.in_([*_UNPAID, PaymentState.PAID.value]) & (_P.attention == "")
+"""Remote payments of ours that a complete list must show."""
 
 
 def look_is_due(tx: Connection, now: datetime) -> bool:
@@ -65,11 +67,15 @@ def count_unknown(tx: Connection) -> int:
 
 
 def known_remotes(tx: Connection, remote_ids: Sequence[str]) -> dict[str, KnownRemote]:
-    """Which of these remote payments are ours, and when they came into being."""
+    """Which of these remote payments are ours and live, and when they came into being.
+
+    Live as `count_live` counts: one that is void or flagged, if it still turns up, must not stand in
+    for another that is missing.
+    """
     found = {}
     for chunk in _chunks(remote_ids):
         query = select(_P.remote_id, _P.remote_from_at, _P.remote_by_at).where(
-            _P.remote_id.in_(chunk), _P.remote_from_at.is_not(None), _P.remote_by_at.is_not(None)
+            _P.remote_id.in_(chunk), _LIVE, _P.remote_from_at.is_not(None), _P.remote_by_at.is_not(None)
         )
         for remote_id, from_at, by_at in tx.execute(query):
             found[remote_id] = KnownRemote(from_at, by_at)
@@ -78,10 +84,7 @@ def known_remotes(tx: Connection, remote_ids: Sequence[str]) -> dict[str, KnownR
 
 def count_live(tx: Connection) -> int:
     """How many remote payments of ours a complete list must show."""
-    query = select(func.count()).where(
-        _P.remote_id.is_not(None), _P.state.in_([*_UNPAID, PaymentState.PAID.value]), _P.attention == ""
-    )
-    return tx.execute(query).scalar_one()
+    return tx.execute(select(func.count()).where(_LIVE)).scalar_one()
 
 
 def by_marker(tx: Connection, markers: Sequence[str]) -> dict[str, Row[Any]]:

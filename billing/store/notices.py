@@ -59,8 +59,9 @@ def insert_notices(tx: Connection, rows: Sequence[dict[str, Any]]) -> int:
     if not rows:
         return 0
     dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    result = tx.execute(dialect.insert(notices).on_conflict_do_nothing(), list(rows))
-    return result.rowcount
+    # Not by rowcount: of many rows at once PostgreSQL's driver does not know it.
+    statement = dialect.insert(notices).on_conflict_do_nothing().returning(_N.id)
+    return len(tx.execute(statement, list(rows)).all())
 
 
 def queued_page(tx: Connection, now: datetime, after: tuple[datetime, int], limit: int) -> list[Row[Any]]:
@@ -226,7 +227,7 @@ def listing(
         query = query.where(_N.state.in_(states))
     if subscription_id is not None:
         query = query.where(_N.subscription_id == subscription_id)
-    yield from tx.execution_options(yield_per=500).execute(query)
+    yield from tx.execute(query.execution_options(yield_per=500))
 
 
 def find(tx: Connection, notice_id: int) -> Row[Any] | None:

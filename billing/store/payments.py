@@ -14,6 +14,10 @@ from billing.store.models import attempts, payments, subscriptions
 
 _P = payments.c
 
+NOT_LOOKED: Mapping[str, Any] = {"absent_looks": 0, "absent_at": None, "look_step": 0, "next_look_at": None}
+"""What becomes unknown is looked for from the start: an earlier proof that it was absent says nothing
+about a create that may have come after it."""
+
 
 def insert_payments(tx: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Insert new payments and answer their ids by marker.
@@ -40,10 +44,11 @@ def move(
     check_transition(old, new)
     if not ids:
         return 0
+    fresh = NOT_LOOKED if new is PaymentState.UNKNOWN else {}
     statement = (
         update(payments)
         .where(_P.id.in_(ids), _P.state == old.value)
-        .values(state=new.value, updated_at=now, **values)
+        .values({"state": new.value, "updated_at": now, **fresh, **values})
     )
     return tx.execute(statement).rowcount
 
@@ -107,7 +112,7 @@ def listing(
         query = query.where(_P.subscription_id == subscription_id)
     if attention:
         query = query.where(_P.attention != "")
-    yield from tx.execution_options(yield_per=500).execute(query)
+    yield from tx.execute(query.execution_options(yield_per=500))
 
 
 def _with_subscription() -> Any:

@@ -83,16 +83,18 @@ class Result:
 def write_outcomes(
     tx: Connection, run_id: str, results: Sequence[Result], now: datetime, today: date
 ) -> list[Result]:
-    """Write outcomes and what follows from them; answers the results that came too late.
+    """Write outcomes and what follows from them; answers the results that do not stand.
 
-    Too late is a result whose payment another run has meanwhile recovered: its lease had ended. Such
-    a payment is left to reconciliation, which will find what was made.
+    Those are the ones that came too late: another run has meanwhile recovered the payment, for its
+    lease had ended. And those that bear the id of another payment. Either is left to reconciliation,
+    which will find what was made.
     """
     if not results:
         return []
     held = _still_ours(tx, run_id, [result.row.id for result in results])
     used = _ids_in_use(tx, [r.outcome.remote_id for r in results if r.outcome.remote_id])
-    current = [_checked(result, used) for result in results if result.row.id in held]
+    checked = [_checked(result, used) for result in results]
+    current = [result for result in checked if result.row.id in held]
     opened = [r for r in current if r.outcome.kind is OutcomeKind.CREATED]
     open_payments(
         tx,
@@ -104,8 +106,12 @@ def write_outcomes(
         today,
     )
     _write_unopened(tx, run_id, [r for r in current if r.outcome.kind is not OutcomeKind.CREATED], now)
-    _finish_attempts(tx, results)
-    return [result for result in results if result.row.id not in held]
+    _finish_attempts(tx, checked)
+    return [
+        result
+        for result, seen in zip(results, checked, strict=True)
+        if result.row.id not in held or seen is not result
+    ]
 
 
 def _still_ours(tx: Connection, run_id: str, ids: Sequence[int]) -> set[int]:

@@ -84,8 +84,10 @@ def remind_page(
 
 
 def active_page(tx: Connection, after_id: int, limit: int) -> list[Row[Any]]:
-    """Active subscriptions that still have a next payment, by id."""
-    query = select(subscriptions).where(_ACTIVE, _S.next_due_on.is_not(None), _S.id > after_id)
+    """Active subscriptions that still have a next payment and are not cancelled from some day on, by id."""
+    query = select(subscriptions).where(
+        _ACTIVE, _S.next_due_on.is_not(None), _S.cancel_on.is_(None), _S.id > after_id
+    )
     return list(tx.execute(query.order_by(_S.id).limit(limit)))
 
 
@@ -110,13 +112,14 @@ def by_references(tx: Connection, references: Sequence[str]) -> dict[str, Row[An
 
 
 def references(tx: Connection) -> Iterator[str]:
-    for row in tx.execution_options(yield_per=1000).execute(select(_S.reference).order_by(_S.id)):
-        yield row.reference
+    query = select(_S.reference).order_by(_S.id).execution_options(yield_per=1000)
+    yield from tx.execute(query).scalars()
 
 
 def every(tx: Connection) -> Iterator[Row[Any]]:
     """All subscriptions by reference, streamed."""
-    yield from tx.execution_options(yield_per=500).execute(select(subscriptions).order_by(_S.reference))
+    query = select(subscriptions).order_by(_S.reference)
+    yield from tx.execute(query.execution_options(yield_per=500))
 
 
 def count(tx: Connection) -> int:

@@ -1,0 +1,134 @@
+"""A consistent copy of a database that is in use, which knows that it is a copy."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import tempfile
+from contextlib import closing, suppress
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import create_engine, update
+
+from billing.app.people import actor
+from billing.app.runtime import sqlite_path
+from billing.config import Config
+from billing.errors import StoreError, UsageError
+from billing.store.database import Database
+from billing.store.events import event, record
+from billing.store.models import identity
+
+
+def back_up(config: Config, target: Path, now: datetime, *, force: bool = False) -> int:
+    """Copy the live SQLite database into a new file that only its owner can read; answers its bytes.
+
+    The copy is checked before it gets its name, and marked: whichever cycle opens it first knows that
+    it was restored, and looks before it sends. Raises `UsageError` for what can't be copied or
+    overwritten, `StoreError` if the copy fails.
+    """
+    source = sqlite_path(config)
+    if source is None:
+        raise UsageError(
+            "only SQLite is copied here; PostgreSQL has its own tools: `pg_dump --format=custom`. After a "
+            "restore type `billing database mark-restored`, before the next cycle"
+        )
+    _check(source, target, force)
+    try:
+        temporary = _new_private_file(target)
+    except OSError as error:
+        raise UsageError(f"{target} can't be written: {error.strerror}") from error
+    try:
+        _copy(source, temporary)
+        _mark_as_copy(temporary, now)
+        _check_integrity(temporary)
+        size = _sync(temporary)
+        _give_name(temporary, target, force)
+        return size
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"the backup failed, and {target} is as it was: {error}") from error
+    finally:
+        for leftover in (temporary, *(Path(f"{temporary}{end}") for end in ("-journal", "-wal", "-shm"))):
+            with suppress(FileNotFoundError):
+                leftover.unlink()
+
+
+def _check(source: Path, target: Path, force: bool) -> None:
+    if not source.exists():
+        raise UsageError(f"there is no database {source} yet, so there is nothing to back up")
+    if target.exists() and target.samefile(source):
+        raise UsageError(f"{target} is the database itself; name another file")
+    if target.is_dir():
+        raise UsageError(f"{target} is a directory; name a file in it")
+    if target.exists() and not force:
+        raise UsageError(f"{target} exists; name another file, or say --force to overwrite it")
+
+
+def _new_private_file(target: Path) -> Path:
+    """An empty file, mode 0600, beside the target: a rename can't cross file systems."""
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    os.close(handle)
+    return Path(name)
+
+
+def _copy(source: Path, copy: Path) -> None:
+    """In one go: a copy in steps starts anew whenever somebody writes, and may never end."""
+    with (
+        closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=30)) as live,
+        closing(sqlite3.connect(copy)) as new,
+    ):
+        live.backup(new)
+        # One file, without a journal beside it that a person would have to copy along.
+        new.execute("PRAGMA journal_mode = DELETE")
+
+
+def _mark_as_copy(copy: Path, now: datetime) -> None:
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(copy))
+    try:
+        with engine.begin() as tx:
+            tx.execute(update(identity).values(copied_at=now))
+    finally:
+        engine.dispose()
+
+
+def _check_integrity(copy: Path) -> None:
+    with closing(sqlite3.connect(copy)) as new:
+        found = [row[0] for row in new.execute("PRAGMA integrity_check(3)")]
+        if found != ["ok"]:
+            raise sqlite3.DatabaseError(f"its integrity check says: {'; '.join(map(str, found))}")
+        broken = new.execute("PRAGMA foreign_key_check").fetchone()
+        if broken is not None:
+            raise sqlite3.DatabaseError(f"a row of {broken[0]} refers to one that is not there")
+
+
+def _sync(copy: Path) -> int:
+    with copy.open("rb") as file:
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno()).st_size
+
+
+def _give_name(copy: Path, target: Path, force: bool) -> None:
+    """Without `force` an existing file stays, also one that came about this very moment."""
+    if force:
+        os.replace(copy, target)
+    else:
+        try:
+            os.link(copy, target)
+        except OSError as error:
+            # Some file systems have no hard links; there a file of this very moment would be lost.
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP) or target.exists():
+                raise
+            os.rename(copy, target)
+    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def mark_restored_by_hand(db: Database, now: datetime) -> None:
+    """A person says that this database came back from a backup: the next cycle looks before it sends."""
+    with db.transaction() as tx:
+        tx.execute(update(identity).values(copied_at=now))
+        record(tx, [event(now, actor(), "database_restored", "said by a person")])

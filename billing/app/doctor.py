@@ -1,0 +1,308 @@
+"""What is wrong with this installation? Each check is a line: ok, or a fault and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sqlalchemy import Connection, func, select
+
+from billing.app.permissions import directory_faults, private_file_faults, same_owner_faults
+from billing.app.runtime import (
+    api_at,
+    credentials,
+    needs_own_sandbox,
+    open_gateway,
+    sandbox_data,
+    sqlite_path,
+    templates_dir,
+)
+from billing.app.status import reading, schema_version
+from billing.config import Config, Settings, load_config
+from billing.config.secrets import SECRET_NAMES
+from billing.errors import BillingError, ConfigError, GatewayError, MailError, StoreError
+from billing.store.database import SCHEMA_HEAD, fingerprint, wal_is_safe
+from billing.store.models import identity, runs
+
+_LEAST_FREE_BYTES = 200 * 1024 * 1024
+_CLOCK_TOLERANCE = timedelta(minutes=1)
+_WRITTEN_ON = date(2026, 11, 1)
+_FORBIDDEN = 403
+_SQLITE_MAGIC = b"SQLite format 3\x00"
+_POSIX_ZONE = re.compile(r"[A-Za-z<>+0-9-]{3,}[+-]?[0-9]{1,2}.*")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line. `ok` is None for what could not be checked; `advice` is what to do about a fault."""
+
+    check: str
+    ok: bool | None
+    found: str
+    advice: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        return {"check": self.check, "ok": self.ok, "found": self.found, "advice": self.advice}
+
+
+def examine(path: Path | None, environ: Mapping[str, str], now: datetime) -> Iterator[Finding]:
+    """Every check in turn. Nothing is changed, created or sent; one call asks the payments API.
+
+    A check that breaks is a fault of its own, and the others go on.
+    """
+    try:
+        config = load_config(path, environ)
+    except ConfigError as error:
+        for fault in error.faults:
+            yield Finding("configuration", False, fault, "mend it, then run `billing doctor` again")
+        yield from _sqlite(now)
+        yield from _machine_zone(environ)
+        rest = "database, key, mail and templates: they need a configuration that can be read"
+        yield Finding("not checked", None, rest)
+        return
+    yield _configuration(config)
+    checks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+        ("permissions", lambda: _permissions(config, environ)),
+        ("SQLite", lambda: _sqlite(now)),
+        ("database", lambda: _database(config, now)),
+        ("key", lambda: _key(config)),
+        ("mail", lambda: _mail(config)),
+        ("clock", lambda: _clock(config, environ, now)),
+        ("templates", lambda: _templates(config)),
+    )
+    for name, check in checks:
+        try:
+            yield from check()
+        except (BillingError, OSError) as error:
+            yield Finding(name, False, str(error), "mend that, then run `billing doctor` again")
+        except Exception as error:
+            yield Finding(
+                name, False, f"the check itself broke: {type(error).__name__}", "please report this"
+            )
+
+
+def _faults(check: str, faults: Iterator[tuple[str, str]], well: str) -> Iterator[Finding]:
+    none = True
+    for found, advice in faults:
+        none = False
+        yield Finding(check, False, found, advice)
+    if none:
+        yield Finding(check, True, well)
+
+
+def _configuration(config: Config) -> Finding:
+    place = str(config.path) if config.path else "no config.toml here: every setting has its default"
+    mileston = config.settings.mileston
+    what = "the own sandbox" if needs_own_sandbox(config) else f"the {mileston.environment} environment"
+    return Finding("configuration", True, f"{place}; {len(config.origins)} settings; bills {what}")
+
+
+def _permissions(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Files that hold secrets or personal data, and directories that are written to."""
+    yield from _faults("permissions", _permission_faults(config, environ), "files and directories are right")
+
+
+def _permission_faults(config: Config, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name in SECRET_NAMES:
+        file = environ.get(f"{name}_FILE")
+        if file and not environ.get(name) and Path(file).exists():
+            yield from private_file_faults(Path(file), written=False)
+    if config.path is not None and ":****@" in str(dict(_shown(config))["database.url"]):
+        yield from private_file_faults(config.path, written=False)
+    path = sqlite_path(config)
+    if path is not None:
+        yield from directory_faults(path.parent)
+        if path.exists():
+            yield from private_file_faults(path)
+            beside = [path.with_name(path.name + end) for end in (".lock", "-journal", "-wal", "-shm")]
+            yield from same_owner_faults(path, beside)
+    settings = config.settings
+    if settings.mail.transport == "file":
+        yield from directory_faults(config.resolve(settings.mail.outbox_dir))
+    if settings.watch.textfile:
+        yield from directory_faults(config.resolve(settings.watch.textfile).parent)
+
+
+def _shown(config: Config) -> Iterator[tuple[str, object]]:
+    return ((key, value) for key, value, _ in config.rows())
+
+
+def _sqlite(_now: datetime) -> Iterator[Finding]:
+    found = f"SQLite {sqlite3.sqlite_version}"
+    if sqlite3.sqlite_version_info < (3, 35):
+        yield Finding("SQLite", False, f"{found} is too old", "use a Python with SQLite 3.35 or later")
+        return
+    if not wal_is_safe():
+        found += "; its write-ahead log has a known fault, so the safe rollback journal is used instead"
+    yield Finding("SQLite", True, found)
+
+
+def _database(config: Config, now: datetime) -> Iterator[Finding]:
+    path = sqlite_path(config)
+    if path is not None:
+        above = next(parent for parent in path.parents if parent.exists())
+        free = shutil.disk_usage(above).free
+        if free < _LEAST_FREE_BYTES:
+            yield Finding("database", False, f"only {free >> 20} MiB are free in {above}", "make room there")
+        if not path.exists():
+            yield Finding("database", True, f"{path} is not there yet; the first run makes it")
+            return
+        with path.open("rb") as file:
+            start = file.read(16)
+        if start not in (b"", _SQLITE_MAGIC):
+            advice = "name another file in database.url, or restore a backup"
+            yield Finding("database", False, f"{path} is no SQLite database", advice)
+            return
+    try:
+        with reading(config) as connection:
+            yield Finding("database", True, f"{path or 'PostgreSQL'} can be read")
+            yield _schema(connection)
+            yield from _identity(connection, config)
+            yield from _database_clock(connection, now)
+    except StoreError as error:
+        advice = "restore a backup if it is damaged" if path else "is the server up, and database.url right?"
+        yield Finding("database", False, str(error), advice)
+
+
+def _schema(connection: Connection) -> Finding:
+    version = schema_version(connection)
+    if version is None:
+        return Finding("schema", True, "no tables yet; the first run makes them")
+    if version > SCHEMA_HEAD:
+        advice = "install the version of the program that made it, or a later one"
+        return Finding("schema", False, f"{version}, newer than this program's {SCHEMA_HEAD}", advice)
+    later = "" if version == SCHEMA_HEAD else f"; the next run brings it to {SCHEMA_HEAD}"
+    return Finding("schema", True, f"{version}{later}")
+
+
+def _identity(connection: Connection, config: Config) -> Iterator[Finding]:
+    """Whose database it is; what a run would refuse is a fault already here."""
+    if schema_version(connection) is None:
+        return
+    row = connection.execute(select(identity)).first()
+    if row is None:
+        return
+    environment = config.settings.mileston.environment
+    if row.environment != environment:
+        found = (
+            f"it belongs to the {row.environment} environment, and mileston.environment is {environment!r}"
+        )
+        yield Finding("database", False, found, "use another database.url, or the other environment")
+    elif row.business_fingerprint != fingerprint(credentials(config)[1]):
+        found = "it belongs to another business than MILESTON_BUSINESS_ID names"
+        yield Finding("database", False, found, "use that business's database, or its id")
+    if row.copied_at is not None:
+        yield Finding("database", True, "it came back from a backup: the next cycle looks before it sends")
+
+
+def _database_clock(connection: Connection, now: datetime) -> Iterator[Finding]:
+    """A clock that is behind what was written before, or not the database server's."""
+    if schema_version(connection) is not None:
+        last = connection.execute(select(func.max(runs.c.started_at))).scalar()
+        if last is not None and last > now + _CLOCK_TOLERANCE:
+            found = f"it says {now:%Y-%m-%d %H:%M} UTC, but a run began at {last:%Y-%m-%d %H:%M} UTC"
+            yield Finding("clock", False, found, "set the clock: timedatectl set-ntp true")
+    if connection.dialect.name == "postgresql":
+        theirs: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        apart = abs(theirs - datetime.now(UTC))
+        if apart > _CLOCK_TOLERANCE:
+            found = f"it is {apart.total_seconds():.0f} s apart from the database server's"
+            yield Finding("clock", False, found, "set both clocks: timedatectl set-ntp true")
+
+
+def _key(config: Config) -> Iterator[Finding]:
+    """One call that changes nothing: the first line of the list."""
+    if not needs_own_sandbox(config):
+        yield asyncio.run(_ask(config, config.settings, "the key is accepted"))
+        return
+    from billing.app.sandbox_host import own_sandbox
+    from billing.sandbox import running_url
+
+    with ExitStack() as stack:
+        data = sandbox_data(config)
+        if running_url(data) is None:  # one for this check alone, which leaves nothing behind
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "sandbox.jsonl"
+        url = stack.enter_context(own_sandbox(data))
+        yield asyncio.run(_ask(config, api_at(config.settings, url), "the own sandbox answers"))
+
+
+async def _ask(config: Config, settings: Settings, well: str) -> Finding:
+    async with open_gateway(config, settings) as gateway:
+        try:
+            await gateway.list(1)
+        except GatewayError as error:
+            advice = "check mileston.recurring_payment_url, the network and the firewall"
+            if getattr(error, "unauthorized", False) or getattr(error, "status", None) == _FORBIDDEN:
+                advice = "copy the key and the business id anew from Mileston's dashboard"
+            return Finding("key", False, str(error), advice)
+    return Finding("key", True, f"{well}: {settings.mileston.recurring_payment_url or 'Mileston'}")
+
+
+def _mail(config: Config) -> Iterator[Finding]:
+    mail = config.settings.mail
+    if mail.transport != "smtp":
+        where = config.resolve(mail.outbox_dir) if mail.transport == "file" else "stderr"
+        yield Finding("mail", True, f"nothing is sent: e-mails go to {where} (mail.transport)")
+        return
+    from billing.mail.smtp import SmtpTransport
+
+    transport = SmtpTransport(mail, config.secrets.get("BILLING_SMTP_PASSWORD"))
+    try:
+        yield Finding("mail", True, asyncio.run(transport.probe()))
+    except MailError as error:
+        found, _, advice = str(error).partition("; ")
+        yield Finding("mail", False, found, advice or "check mail.smtp_host and mail.smtp_port")
+
+
+def _clock(config: Config, environ: Mapping[str, str], now: datetime) -> Iterator[Finding]:
+    if now.date() < _WRITTEN_ON:
+        found = f"it says {now:%Y-%m-%d %H:%M} UTC, before this program was written"
+        yield Finding("clock", False, found, "set the clock: timedatectl set-ntp true")
+    else:
+        local = now.astimezone(config.zone)
+        zone = config.settings.business.timezone
+        yield Finding(
+            "clock", True, f"{now:%Y-%m-%d %H:%M} UTC; bills for {local:%Y-%m-%d} ({zone}, {local:%H:%M})"
+        )
+    yield from _machine_zone(environ)
+
+
+def _machine_zone(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """The machine's own zone, by which crontab lines run. Not the business's, which the config names."""
+    name = environ.get("TZ", "").removeprefix(":")
+    if not name:
+        yield Finding("time zone", True, f"this machine's is {datetime.now().astimezone().tzname()}")
+    elif _is_zone(name):
+        yield Finding("time zone", True, f"this machine's is {name} (TZ)")
+    else:
+        found = f"TZ={name!r} is no time zone, so this machine takes UTC for its local time"
+        yield Finding("time zone", False, found, "unset TZ, or write for example TZ=Europe/Berlin")
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name.rpartition("zoneinfo/")[2])
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return _POSIX_ZONE.fullmatch(name) is not None
+    return True
+
+
+def _templates(config: Config) -> Iterator[Finding]:
+    from billing.mail.check import check_templates
+
+    faults = check_templates(config.settings, templates_dir(config))
+    advice = "mend it, then run `billing templates check`"
+    yield from _faults("templates", ((fault, advice) for fault in faults), "every mail can be rendered")
+
+
+def all_well(findings: list[Finding]) -> bool:
+    return all(finding.ok for finding in findings)

@@ -1,0 +1,199 @@
+"""What stands between a lost answer and a second create; each test fails when its guard is gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from billing.core.markers import marker_for
+from billing.cycle.settle import settle
+from tests.guards.rig import CHARGING, DAY, LOOKING, QUIET, Rig
+
+
+def test_a_create_that_takes_effect_late_is_found_and_not_sent_again(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.api.script.append(f"late:{QUIET + 15}")
+
+    rig.cycles_at(0, 1, QUIET + 1, QUIET + 2, 2 * QUIET + 2, 3 * QUIET)
+
+    assert len(rig.api.creates) == 1
+    assert (rig.payment().state, rig.payment().remote_id) == ("open", "remote-1")
+
+
+def test_two_looks_at_nearly_the_same_time_are_one(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.api.script.extend([f"late:{QUIET + 15}", "never"])
+    rig.cycle()
+    rig.clock.to(2)
+    rig.subscribe("other")
+    rig.cycle()
+
+    # The other one's look is due right after the first look at this one; one list shows both.
+    rig.cycles_at(QUIET + 1, QUIET + 2, 2 * QUIET + 2)
+
+    marker = rig.payment().marker
+    assert sum(request.marker == marker for request, _ in rig.api.creates) == 1
+    assert (rig.payment().state, rig.payment().remote_id) == ("open", "remote-1")
+
+
+def test_one_look_at_a_list_that_lags_proves_nothing(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.api.script.append("lost")
+    rig.api.lag_seconds = QUIET + 5
+
+    rig.cycles_at(0, QUIET + 1, QUIET + 2, 2 * QUIET + 2)
+
+    assert len(rig.api.creates) == 1
+    assert rig.payment().state == "open"
+
+
+def test_a_create_that_never_took_effect_is_sent_again_after_two_looks(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.api.script.append("never")
+
+    rig.cycles_at(0, QUIET + 1, 2 * QUIET + 2)
+
+    assert [remote.remote_id for remote in rig.api.live] == ["remote-1"]
+    assert (len(rig.api.creates), rig.payment().state) == (2, "open")
+
+
+def test_a_list_that_is_cut_off_proves_no_absence(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, reconcile={"quiet_seconds": float(QUIET), "page_size": 2, "page_cap": 1})
+    for reference in ("a", "b", "c", "d"):
+        rig.subscribe(reference)
+    rig.cycle()
+    rig.subscribe("lost")
+    rig.api.script.append("lost")
+
+    # Oldest first and at most two: the list never comes to the one that is looked for.
+    rig.cycles_at(10, QUIET + 20, 2 * QUIET + 30, 3 * QUIET + 40, 90_000, 2 * 90_000)
+
+    assert len(rig.api.creates) == 5
+    assert rig.payment("lost").state == "unknown"
+
+
+def test_a_short_list_without_what_must_be_in_it_proves_no_absence(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe("seen")
+    rig.cycle()
+    rig.subscribe("lost")
+    rig.api.script.append("lost")
+    rig.api.hidden = True
+
+    rig.cycles_at(10, QUIET + 20, 2 * QUIET + 30, 3 * QUIET + 40)
+
+    assert len(rig.api.creates) == 2
+    assert rig.payment("lost").state == "unknown"
+
+
+def test_one_payment_of_ours_tells_no_order_of_the_list(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, reconcile={"quiet_seconds": float(QUIET), "page_size": 1, "page_cap": 1})
+    rig.subscribe("seen")
+    rig.cycle()
+    rig.subscribe("lost")
+    rig.api.script.append("lost")
+
+    rig.cycles_at(10, QUIET + 20, 2 * QUIET + 30, 3 * QUIET + 40)
+
+    assert len(rig.api.creates) == 2
+    assert rig.payment("lost").state == "unknown"
+
+
+def test_only_the_own_marker_is_adopted(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.api.script.append("never")
+    rig.cycle()
+    rig.api.add(replace(rig.api.creates[0][0], marker=marker_for("another business's", DAY)))
+    rig.clock.to(10)
+
+    rig.cycle(LOOKING)
+
+    assert (rig.payment().state, rig.payment().remote_id) == ("unknown", None)
+
+
+def test_the_own_marker_with_another_amount_is_left_to_a_person(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.api.script.append("lost")
+    rig.cycle()
+    rig.api.made[0].remote = replace(rig.api.made[0].remote, amount_micros=1)
+
+    rig.cycles_at(1, QUIET + 1, 2 * QUIET + 2)
+
+    assert len(rig.api.creates) == 1
+    assert (rig.payment().state, rig.payment().remote_id) == ("parked", None)
+
+
+def test_the_list_is_read_again_right_before_something_is_sent_again(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.api.script.append(f"late:{2 * QUIET + 10}")
+    rig.cycle()
+    for second in (QUIET + 1, 2 * QUIET + 2):
+        rig.clock.to(second)
+        rig.cycle(LOOKING)
+    assert rig.payment().state == "planned", "two looks proved it absent, and then the run died"
+
+    rig.cycles_at(2 * QUIET + 20, 3 * QUIET + 20)
+
+    assert len(rig.api.creates) == 1
+    assert (rig.payment().state, rig.payment().remote_id) == ("open", "remote-1")
+
+
+def test_a_person_s_word_before_resending_is_waited_for_if_so_configured(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, reconcile={"quiet_seconds": float(QUIET), "when_absent": "park"})
+    rig.subscribe()
+    rig.api.script.append("never")
+
+    rig.cycles_at(0, QUIET + 1, 2 * QUIET + 2, 90_000)
+
+    assert len(rig.api.creates) == 1
+    assert rig.payment().state == "parked"
+
+
+def test_a_duplicate_that_was_paid_meanwhile_is_not_deleted(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.cycle()
+    extra = rig.api.add(rig.api.creates[0][0])
+    rig.api.pay(extra)
+    rig.api.believed_unpaid = True
+    rig.clock.to(3600)
+
+    rig.cycle((*CHARGING, settle))
+
+    assert rig.api.deleted == []
+
+
+def test_an_unpaid_duplicate_is_deleted(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.cycle()
+    extra = rig.api.add(rig.api.creates[0][0])
+    rig.clock.to(3600)
+
+    rig.cycle((*CHARGING, settle))
+
+    assert rig.api.deleted == [extra]
+
+
+def test_a_list_that_shows_what_is_past_calls_nobody(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe("paid")
+    rig.subscribe("open")
+    rig.cycle()
+    rig.api.pay(rig.payment("paid").remote_id)
+    rig.clock.to(3600)
+    rig.cycle((settle,))
+    assert rig.payment("paid").state == "paid"
+    rig.api.believed_unpaid = True
+    rig.clock.to(7200)
+
+    rig.cycle((settle,))
+
+    assert rig.payment("paid").attention == ""

@@ -1,0 +1,251 @@
+"""What people do: the operator's commands, hands at the API's own web page, and changed settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from billing.app import people
+from billing.app.csv_rows import SubscriptionRow
+from billing.app.importing import import_rows
+from billing.config.schema import Cycle, Reminders
+from billing.core.periods import Interval, Unit
+from billing.errors import GatewayError, UsageError
+
+from .clientele import ACTIVE, CANCELLED, PAUSED, Agreement, new_agreement
+from .gateway import ModelGateway
+from .loop import Process
+from .store import ProcessDatabase
+
+if TYPE_CHECKING:
+    from .world import World
+
+_OFFSETS = ([7, 3, 1], [2], [], [5, 1])
+
+
+class Persons:
+    """The people around one business. They act through billing.app.people, and never crash."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rng = world.rng_people
+        self.process = Process(world.loop, "person")
+        self.db = ProcessDatabase(world.store, self.process, world.witness, self.rng, 0.0)
+        self.gateway = ModelGateway(world.api, self.process, world.witness, "person", 30.0)
+        self.voided: set[tuple[str, str]] = set()
+        self.made = 0
+
+    def subscribe(self) -> None:
+        """Somebody subscribes."""
+        self.made += 1
+        today = self.world.witness.today()
+        agreement = new_agreement(self.rng, self.made, today, self.world.options.tempo)
+        self.world.clientele.add(agreement)
+        self._import(agreement)
+
+    def subscribe_again(self) -> None:
+        """What a restored backup has forgotten is imported anew."""
+        for agreement in self.world.clientele.forgotten.values():
+            agreement.musts.clear()
+            agreement.next_period = 0
+            agreement.status, agreement.cancel_on, agreement.resumed_on = ACTIVE, None, None
+            self.world.clientele.add(agreement)
+            self._import(agreement)
+        self.world.clientele.forgotten.clear()
+
+    def _import(self, agreement: Agreement) -> None:
+        world = self.world
+        row = SubscriptionRow(
+            line=1,
+            reference=agreement.reference,
+            plan="Gold plan",
+            name="Sam Subscriber",
+            email=agreement.email,
+            amount=agreement.amount_micros,
+            interval=Interval(agreement.count, Unit(agreement.unit)),
+            starts_on=agreement.anchor_on,
+            bill_from=agreement.bill_from,
+            ends_on=agreement.ends_on,
+        )
+        import_rows(self.db, [row], world.settings, world.trace.now(), "person:import")
+        self._note("imports", f"{agreement}")
+
+    def act(self) -> None:
+        """One thing that a person does on some day."""
+        self.world.follow_the_program()
+        acts: list[Callable[[], None]] = [
+            self.pause,
+            self.resume,
+            self.resume,
+            self.cancel,
+            self.release,
+            self.release,
+            self.resolve,
+            self.void,
+            self.change_reminders,
+            self.subscribe,
+        ]
+        if self.world.options.remote_deletions:
+            acts += [self.delete_at_the_api] * 3
+        self.rng.choice(acts)()
+
+    def _note(self, what: str, detail: str = "") -> None:
+        self.world.trace.note("person", what, detail)
+        self.world.trace.count(f"person {what}")
+
+    def _any(self, status: str) -> Agreement | None:
+        found = [a for a in self.world.clientele.agreements.values() if a.status == status]
+        return self.rng.choice(found) if found else None
+
+    def pause(self) -> None:
+        agreement = self._any(ACTIVE)
+        if agreement is None:
+            return
+        agreement.through(self.world.witness.today(), certain=False)
+        agreement.status = PAUSED
+        people.pause(self.db, agreement.reference, self.world.trace.now(), "on holiday")
+        self._note("pauses", agreement.reference)
+
+    def resume(self) -> None:
+        agreement = self._any(PAUSED)
+        if agreement is not None:
+            self.resume_one(agreement)
+
+    def resume_one(self, agreement: Agreement) -> None:
+        today = self.world.witness.today()
+        try:
+            people.resume(
+                self.db, agreement.reference, self.world.trace.now(), today, self.world.settings, "back"
+            )
+        except UsageError:
+            return  # no period is left
+        agreement.status, agreement.resumed_on = ACTIVE, today
+        self._note("resumes", agreement.reference)
+
+    def cancel(self) -> None:
+        agreement = self._any(ACTIVE)
+        if agreement is None or self.rng.random() < 0.5:
+            return
+        today, later = self.world.witness.today(), self.rng.random() < 0.5
+        agreement.through(today, certain=False)
+        now = self.world.trace.now()
+        try:
+            last_day = people.cancel(self.db, agreement.reference, now, today, "enough", later)
+        except UsageError:
+            return  # it was cancelled before
+        self._note("cancels", f"{agreement.reference}, last day {last_day}")
+        if self._status(agreement.reference) == ACTIVE:
+            agreement.cancel_on = last_day + timedelta(days=1)
+        else:
+            agreement.status = CANCELLED
+            agreement.cancel_on = agreement.cancel_on or today
+
+    def _status(self, reference: str) -> str:
+        return str(
+            self.world.store.rows("SELECT status FROM subscriptions WHERE reference = ?", reference)[0][0]
+        )
+
+    def _payments(self, *states: str) -> list[tuple[Any, ...]]:
+        marks = ", ".join("?" for _ in states)
+        return self.world.store.rows(
+            f"SELECT p.id, p.state, s.email, p.due_on, p.remote_id FROM payments p "
+            f"JOIN subscriptions s ON s.id = p.subscription_id WHERE p.state IN ({marks}) ORDER BY p.id",
+            *states,
+        )
+
+    def release(self) -> None:
+        """Everything that is held or rejected may go on."""
+        ids = [row[0] for row in self._payments("held", "rejected")]
+        if ids:
+            people.release(self.db, ids, self.world.trace.now(), "looked at")
+            self._note("releases", f"{len(ids)} payments")
+
+    def resolve(self) -> None:
+        """A person looks at the API and says what became of each parked payment."""
+        for payment_id, _, email, due_on, _ in self._payments("parked"):
+            self.process.start(self._resolve(payment_id, (email, due_on)))
+
+    async def _resolve(self, payment_id: int, key: tuple[str, str]) -> None:
+        api, world = self.world.api, self.world
+        for wrong in [r for r in api.live(key) if r.amount_micros != self._amount(key)]:
+            api.delete_by_hand(wrong)
+            world.witness.cleared.add(key)
+        live = api.live(key)
+        if not live and api.may_come(key):
+            return  # too early to say
+        if not live:
+            world.witness.cleared.add(key)
+        try:
+            await people.resolve(
+                self.db,
+                self.gateway,
+                payment_id,
+                live[0].remote_id if live else None,
+                world.trace.now(),
+                world.witness.today(),
+                "looked it up",
+            )
+        except (UsageError, GatewayError):
+            return  # the API can't be read, or a run was quicker
+        self._note("resolves", f"{key[0]} {key[1]} {'exists' if live else 'does not exist'}")
+
+    def _amount(self, key: tuple[str, str]) -> int:
+        agreement = self.world.clientele.by_email(key[0])
+        assert agreement is not None
+        return agreement.amount_micros
+
+    def void(self) -> None:
+        rows = self._payments("held", "open")
+        if rows and self.rng.random() < 0.3:
+            payment_id, _, email, due_on, _ = self.rng.choice(rows)
+            self.process.start(self._void(payment_id, (email, due_on)))
+
+    async def _void(self, payment_id: int, key: tuple[str, str]) -> None:
+        try:
+            await people.void(self.db, self.gateway, payment_id, self.world.trace.now(), "a present")
+        except (UsageError, GatewayError):
+            return
+        self.voided.add(key)
+        self._note("voids", f"{key[0]} {key[1]}")
+
+    def change_reminders(self) -> None:
+        days = self.rng.choice(_OFFSETS)
+        self.world.settings = self.world.settings.model_copy(
+            update={"reminders": Reminders(days_before=days)}
+        )
+        self._note("changes the reminders", str(days))
+
+    def delete_at_the_api(self) -> None:
+        """Somebody deletes a remote payment that the program knows of, on the API's own page."""
+        found = [
+            remote
+            for row in self._payments("open", "paid")
+            if (remote := self.world.api.records.get(row[4])) is not None and remote.live
+        ]
+        if found:
+            self.world.api.delete_by_hand(self.rng.choice(found))
+
+    def settle_everything(self) -> None:
+        """In the quiet tail people see to whatever waits for them."""
+        self.world.follow_the_program()
+        self._raise_limits()
+        self.subscribe_again()
+        for agreement in list(self.world.clientele.agreements.values()):
+            if agreement.status == PAUSED and self._holds(agreement):
+                self.resume_one(agreement)
+            if agreement.status == PAUSED:  # no period is left: it can't be resumed, nor charged
+                for payment_id, _, email, due_on, _ in self._payments("held", "rejected"):
+                    if email == agreement.email:
+                        self.process.start(self._void(payment_id, (email, due_on)))
+        self.release()
+        self.resolve()
+
+    def _raise_limits(self) -> None:
+        cycle = self.world.settings.cycle
+        limits = Cycle(concurrency=cycle.concurrency, catch_up_limit=cycle.catch_up_limit)
+        if cycle != limits:
+            self.world.settings = self.world.settings.model_copy(update={"cycle": limits})
+
+    def _holds(self, agreement: Agreement) -> bool:
+        return any(row[2] == agreement.email for row in self._payments("held", "rejected", "parked"))

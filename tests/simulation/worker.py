@@ -1,0 +1,143 @@
+"""One run of the real cycle in a modelled process, as billing.app.runtime.run_once makes it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from billing.app.runtime import notice_restore, remember
+from billing.cycle.cycle import run_cycle
+from billing.cycle.ports import Context
+from billing.cycle.report import Report
+
+from .gateway import ModelGateway
+from .loop import Crash, Process
+from .mailbox import ModelTransport, PlainRenderer
+from .store import InjectedFault, ProcessDatabase
+
+if TYPE_CHECKING:
+    from .world import World
+
+
+@dataclass
+class ModelLock:
+    """The lock beside the SQLite file: who holds it, and the generation that it remembers.
+
+    The kernel gives the lock back when its process dies; what is remembered stays.
+    """
+
+    holder: Process | None = None
+    remembered: int = 0
+
+    def taken(self) -> bool:
+        return self.holder is not None and self.holder.running
+
+    def generation(self) -> int:
+        return self.remembered
+
+    def remember(self, generation: int) -> None:
+        self.remembered = generation
+
+
+@dataclass
+class Run:
+    """One start of the program: how it ended, and what may have gone wrong with it."""
+
+    run_id: str
+    process: Process
+    stop_after: int = 0
+    """After so many questions it is told that it was asked to end; 0: never."""
+    report: Report | None = None
+    failed: bool = False
+
+    @property
+    def troubled(self) -> bool:
+        """Whether it died, slept, failed, or has not ended: what it left behind may be unknown."""
+        return self.process.dead or self.process.stalls > 0 or self.failed or self.report is None
+
+    def stopping(self) -> bool:
+        """Whether it was asked to end: from the `stop_after`-th question on."""
+        if self.stop_after > 1:
+            self.stop_after -= 1
+            return False
+        return self.stop_after == 1
+
+
+async def live(world: World, run: Run) -> None:
+    """The life of one process. Returns when it ends or has died."""
+    trace, process = world.trace, run.process
+    try:
+        run.report = await _cycle(world, run)
+    except (Crash, asyncio.CancelledError):
+        if not process.dead:
+            raise
+        trace.note(run.run_id, "died", f"at {process.died_at}")
+        trace.count(f"crash at {_kind(process.died_at)}")
+        return
+    except InjectedFault as fault:
+        run.failed = True
+        trace.note(run.run_id, "failed", str(fault))
+        trace.count("runs that the database failed")
+        return
+    except Exception as error:
+        run.failed = True
+        trace.violated(f"run {run.run_id} failed with {type(error).__name__}: {error}")
+        return
+    _finished(world, run, run.report)
+
+
+async def _cycle(world: World, run: Run) -> Report:
+    process, options = run.process, world.options
+    db = ProcessDatabase(world.store, process, world.witness, world.rng_store, world.store_faults())
+    lock = world.lock if options.alone else None
+    as_of = world.witness.today()
+    notice_restore(db, lock, as_of)
+
+    def checkpoint(name: str) -> None:
+        if name == "plan.done" and not process.dead:
+            world.planned(as_of)
+        process.point(name)
+
+    ctx = Context(
+        db=db,
+        gateway=ModelGateway(
+            world.api, process, world.witness, run.run_id, options.settings.mileston.timeout_seconds
+        ),
+        transport=ModelTransport(world.mailbox, process),
+        renderer=PlainRenderer(),
+        settings=world.settings,
+        run_id=run.run_id,
+        as_of=as_of,
+        clock=world.trace.now,
+        report=Report(run.run_id, as_of),
+        alone=options.alone,
+        stopping=run.stopping,
+        checkpoint=checkpoint,
+    )
+    report = await run_cycle(ctx)
+    remember(db, lock)
+    return report
+
+
+def _finished(world: World, run: Run, report: Report) -> None:
+    trace = world.trace
+    counts = {
+        name: getattr(report, name)
+        for name in ("due", "created", "adopted", "not_sent", "rejected", "unknown", "held", "paid")
+    }
+    shown = " ".join(f"{name}={count}" for name, count in counts.items() if count)
+    problems = "; ".join(report.problems)
+    trace.note(run.run_id, f"ended {report.outcome}", f"{shown} {report.stopped} {problems}".strip())
+    trace.count(f"runs ended {report.outcome}")
+    for name, count in counts.items():
+        trace.count(f"reported {name}", count)
+    if run.process.stalls:
+        trace.count("runs that slept and went on")
+    if not report.conserved():
+        trace.violated(f"the counts of run {run.run_id} do not add up: {shown}")
+
+
+def _kind(where: str) -> str:
+    """The crash point without its step."""
+    return where.rpartition(".")[2] if where.endswith(".done") else where

@@ -1,0 +1,3 @@
+from tests.world import business, new_business, sandbox, shared_sandbox
+
+__all__ = ["business", "new_business", "sandbox", "shared_sandbox"]
