@@ -23,9 +23,16 @@ from billing.cycle.ports import Context, Gateway, Transport, never, nothing
 from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.report import Report
-from billing.errors import UsageError
+from billing.errors import ConfigError, UsageError
 from billing.store import subscriptions
-from billing.store.database import Database, advance, claim_identity, mark_restored, migrate
+from billing.store.database import (
+    Database,
+    advance,
+    claim_identity,
+    mark_restored,
+    migrate,
+    restart_quiet_windows,
+)
 from billing.store.lock import CycleLock, cycle_lock
 
 SANDBOX_KEY = "sandbox-key"
@@ -154,7 +161,11 @@ async def open_transport(config: Config, settings: Settings) -> AsyncIterator[Tr
     """The mail transport that the config names."""
     transport: Any
     if settings.mail.transport == "smtp":
-        from billing.mail.smtp import SmtpTransport
+        try:
+            from billing.mail.smtp import SmtpTransport
+        except ImportError as error:
+            message = "mail.transport: 'smtp' needs aiosmtplib: pip install 'recurring-billing[smtp]'"
+            raise ConfigError([message]) from error
 
         transport = SmtpTransport(settings.mail, config.secrets.get("BILLING_SMTP_PASSWORD"))
     elif settings.mail.transport == "console":
@@ -211,11 +222,12 @@ async def run_once(
 
     Raises `AlreadyRunning`, `ConfigError`, `StoreError`, `UsageError`.
     """
-    today = business_date(config, utc_now())
+    now = utc_now()
+    today = business_date(config, now)
     if as_of is not None and as_of > today and config.settings.mileston.environment == "live":
         raise UsageError(f"--as-of {as_of} is in the future; the live environment bills no future")
     with cycle_guard(config) as lock, open_store(config) as db:
-        notice_restore(db, lock, today)
+        notice_restore(db, lock, today, now)
         with api_settings(config, db) as settings:
             add_examples(config, db, as_of or today)
             report = await one_cycle(config, settings, db, as_of or today, hooks or Hooks(), steps)
@@ -265,14 +277,15 @@ def make_renderer(config: Config, settings: Settings) -> Any:
     return Renderer(settings, templates_dir(config))
 
 
-def notice_restore(db: Database, lock: CycleLock | None, today: date) -> None:
+def notice_restore(db: Database, lock: CycleLock | None, today: date, now: datetime) -> None:
     """A database that is older than what this machine has seen, or a backup copy, was restored.
 
     What it forgot may exist at Mileston: from now on it looks before it sends.
     """
     with db.transaction() as tx:
         seen = lock.generation() if lock is not None else 0
-        mark_restored(tx, today, seen)
+        if mark_restored(tx, today, seen):
+            restart_quiet_windows(tx, now)
     # Before anything is sent, because a run that dies remembers nothing afterwards: a copy from before
     # it would pass for the newest.
     remember(db, lock)
