@@ -29,6 +29,7 @@ DIALECTS = ("sqlite", "postgresql")
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 TODAY = NOW.date()
 _ROOMY_BYTES = 2 * 1024**3
+_PREFIX = "billing-tests-"
 
 
 class SqliteFiles:
@@ -154,11 +155,31 @@ def _directory() -> Iterator[Path]:
     """
     memory = Path("/dev/shm")
     roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOMY_BYTES
-    base = Path(tempfile.mkdtemp(prefix="billing-tests-", dir=memory if roomy else None))
+    place = memory if roomy else Path(tempfile.gettempdir())
+    _sweep(place)
+    base = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place))
     try:
         yield base
     finally:
         shutil.rmtree(base)
+
+
+def _sweep(place: Path) -> None:
+    """Remove what killed test runs left. A server of theirs ends by itself when its files are gone."""
+    for left in place.glob(f"{_PREFIX}*-*"):
+        owner = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not _is_running(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _start_packaged_server(base: Path) -> Any:

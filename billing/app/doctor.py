@@ -224,12 +224,11 @@ def _key(config: Config) -> Iterator[Finding]:
     if not needs_own_sandbox(config):
         yield asyncio.run(_ask(config, config.settings, "the key is accepted"))
         return
-    from billing.app.sandbox_host import own_sandbox
-    from billing.sandbox import running_url
+    from billing.app.sandbox_host import is_running, own_sandbox
 
     with ExitStack() as stack:
         data = sandbox_data(config)
-        if running_url(data) is None:  # one for this check alone, which leaves nothing behind
+        if not is_running(data):  # one for this check alone, which leaves nothing behind
             data = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "sandbox.jsonl"
         url = stack.enter_context(own_sandbox(data))
         yield asyncio.run(_ask(config, api_at(config.settings, url), "the own sandbox answers"))

@@ -5,6 +5,7 @@ No label and no value speaks of a customer. docs/deploy/README.md lists the name
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -105,10 +106,9 @@ class Metrics:
 
     def note_call(self, name: str, status: int | None, seconds: float) -> None:
         """One call to the payments API; `name` is as `create recurring payment`."""
+        shown = "none" if status is None else f"{status // 100}xx"
         if status == _UNAUTHORIZED:
             shown = "401"  # apart: a refused key has its own alert
-        else:
-            shown = "none" if status is None else f"{status // 100}xx"
         self._calls.labels(name.partition(" ")[0], shown).observe(seconds)
 
     def note_delivery(self, kind: str, outcome: str) -> None:
@@ -252,6 +252,7 @@ def _read_counters(path: Path) -> dict[_Key, float]:
                 for family in text_fd_to_metric_families(file)
                 if family.type in ("counter", "histogram")
                 for sample in family.samples
+                if math.isfinite(sample.value)
             }
     except (OSError, ValueError):
         return {}

@@ -110,4 +110,4 @@ def clean_all_records() -> None:
         handle(logger, record)
 
     clean_and_handle.cleans = True  # type: ignore[attr-defined]
-    logging.Logger.handle = clean_and_handle  # type: ignore[method-assign]
+    logging.Logger.handle = clean_and_handle  # type: ignore[method-assign,assignment]

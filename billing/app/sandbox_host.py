@@ -46,6 +46,13 @@ def own_sandbox(data: Path) -> Iterator[str]:
             process.stdout.close()
 
 
+def is_running(data: Path) -> bool:
+    """Whether a sandbox serves these records at the moment."""
+    from billing.sandbox import running_url
+
+    return running_url(data) is not None
+
+
 def _start(data: Path, port: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "billing.sandbox", "--port", str(port), "--data", str(data)]
     return subprocess.Popen(  # noqa: S603  (our own interpreter and module)

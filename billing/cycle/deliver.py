@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from billing.core.letters import Delivery, DeliveryKind, RenderedMail
 from billing.core.states import NoticeState
-from billing.cycle.letter import letter_for, no_longer_holds
+from billing.cycle.letter import letter_for, must_wait, no_longer_holds
 from billing.cycle.pipeline import Pipeline
 from billing.cycle.ports import Context
 from billing.errors import MailError, TemplateError
@@ -40,7 +40,7 @@ async def deliver(ctx: Context) -> None:
 def _resend_unknown(ctx: Context) -> None:
     if ctx.settings.mail.on_unknown == "resend":
         with ctx.db.transaction() as tx:
-            notices.requeue(tx, NoticeState.UNKNOWN, ctx.clock())
+            notices.requeue_unknown(tx, ctx.clock(), _MOST_TRIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class _Posted:
     mail: RenderedMail
     delivery: Delivery
     at: datetime
+    handed: bool
+    """Whether the server was asked about this very message."""
 
 
 class _Outbox:
@@ -90,10 +92,12 @@ class _Outbox:
                 notices.retire(tx, [row.id], NoticeState.SUPERSEDED, reason)
                 self._log(tx, row, "superseded", reason, now)
                 continue
+            if must_wait(row, ctx.run_id):
+                continue
             try:
                 mail = _render(ctx, row, now)
-            except TemplateError as error:
-                notices.retire(tx, [row.id], NoticeState.FAILED, str(error))
+            except Exception as error:  # whatever is wrong with one record, the others go out
+                notices.retire(tx, [row.id], NoticeState.FAILED, _why_no_mail(error))
                 self._log(tx, row, "failed", "it can't be rendered", now)
                 ctx.report.notices_failed += 1
                 continue
@@ -118,17 +122,19 @@ class _Outbox:
 
     async def send(self, item: tuple[Any, RenderedMail]) -> _Posted:
         row, mail = item
+        handed = False
         if self.channel_fault or self.ctx.stopping():
-            delivery = Delivery(DeliveryKind.NOT_SENT, self.channel_fault)
+            delivery = Delivery(DeliveryKind.NOT_SENT, self.channel_fault or "the run was asked to end")
         elif self.ctx.clock() > self.began + _LEASE and self._lease_is_over(row):
             delivery = Delivery(DeliveryKind.NOT_SENT, "its lease had ended before it was sent")
         else:
             try:
                 delivery = await self.ctx.transport.send(mail)
+                handed = True
             except MailError as error:
                 self.channel_fault = str(error)
                 delivery = Delivery(DeliveryKind.NOT_SENT, "the mail server was lost")
-        return _Posted(row, mail, delivery, self.ctx.clock())
+        return _Posted(row, mail, delivery, self.ctx.clock(), handed)
 
     def _lease_is_over(self, row: Any) -> bool:
         with self.ctx.db.read() as connection:
@@ -153,12 +159,17 @@ class _Outbox:
             report.notices_sent += 1
         elif delivery.kind is DeliveryKind.UNKNOWN:
             state = NoticeState.UNKNOWN
+            try_at = posted.at + self._back_off(tries)  # if unknown ones are resent at all
             report.notices_failed += 1
         elif delivery.kind is DeliveryKind.FAILED or tries >= _MOST_TRIES:
             state = NoticeState.FAILED
             report.notices_failed += 1
         elif delivery.kind is DeliveryKind.RETRY:
             try_at = posted.at + self._back_off(tries)
+        elif posted.handed:
+            # Lost over this message: no try is spent, but the others come first. A few over which the
+            # server always hangs up would otherwise close the channel at the head of every cycle.
+            try_at = posted.at + self._back_off(1)
         sent = state is NoticeState.SENT
         return {
             "row_id": posted.row.id,
@@ -185,6 +196,12 @@ class _Outbox:
             notice_id=row.id,
         )
         record(tx, [line])
+
+
+def _why_no_mail(error: Exception) -> str:
+    if isinstance(error, TemplateError):
+        return str(error)
+    return f"its record makes no letter: {type(error).__name__}: {error}"
 
 
 def _render(ctx: Context, row: Any, now: datetime) -> RenderedMail:

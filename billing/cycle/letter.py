@@ -36,6 +36,14 @@ def no_longer_holds(row: Any, today: date) -> str:
     return ""
 
 
+def must_wait(row: Any, run_id: str) -> bool:
+    """Whether an overdue notice of an earlier cycle has to wait: its payment was not read in this one.
+
+    It may have been paid since. Once it is read, the notice goes out or is superseded.
+    """
+    return row.kind == _K.PAYMENT_OVERDUE and row.looked_run_id != run_id
+
+
 def letter_for(row: Any, settings: Settings, today: date, checkout_url: Callable[[str], str]) -> Letter:
     """The letter of a row of `queued_page`. `checkout_url` makes a pay link of a remote id."""
     kind = NoticeKind(row.kind)

@@ -90,6 +90,9 @@ async def _settle_stragglers(ctx: Context, rows: Sequence[Any]) -> None:
 def apply_looks(tx: Connection, ctx: Context, looked: Sequence[tuple[Any, RemotePayment]]) -> None:
     """Book what was read: paid ones with their receipt, unpaid ones as looked at in this run."""
     now = ctx.clock()
+    # Other workers may have read the same ones: each is booked once, by the one that gets hold of it.
+    ours = looks.lock_unpaid(tx, [row.id for row, _ in looked])
+    looked = [(row, remote) for row, remote in looked if ours.get(row.id) == row.state]
     paid = [row for row, remote in looked if remote.paid]
     unpaid = [row for row, remote in looked if not remote.paid]
     looks.note_unpaid(tx, [row.id for row in unpaid], ctx.run_id, now)

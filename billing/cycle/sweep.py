@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from billing.core.outcomes import RemotePayment
+from billing.core.reconciling import choose, mismatch
 from billing.core.states import PaymentState
 from billing.cycle.ports import Context
 from billing.errors import GatewayError
@@ -16,6 +17,7 @@ from billing.store.events import event, record
 
 _TURNED_UP = "a remote payment bears its marker though it was believed absent"
 _UNSENT = (PaymentState.PLANNED, PaymentState.HELD)
+_UNPAID = (PaymentState.OPEN, PaymentState.UNCOLLECTIBLE)
 
 
 async def sweep(ctx: Context, remotes: Sequence[RemotePayment]) -> None:
@@ -68,6 +70,15 @@ def _note_unexpected(ctx: Context, row: Any) -> None:
 async def _sweep_duplicates(ctx: Context, row: Any, remotes: Sequence[RemotePayment]) -> None:
     extras = [remote for remote in remotes if remote.remote_id != row.remote_id]
     current = next((remote for remote in remotes if remote.remote_id == row.remote_id), None)
+    if current is None and row.state in _UNPAID:
+        # Cut off, or not shown yet? Or deleted by hand, or in a time that a restored backup forgot?
+        try:
+            current = await ctx.gateway.get(row.remote_id)
+            if current is None:
+                extras = await _replace_lost(ctx, row, extras)
+        except GatewayError as error:
+            ctx.report.problems.append(f"sweep: payment {row.id} could not be looked at again: {error}")
+            return
     paid_extra = next((remote for remote in extras if remote.paid), None)
     if paid_extra is not None:
         if row.state == PaymentState.PAID or (current is not None and current.paid):
@@ -80,23 +91,40 @@ async def _sweep_duplicates(ctx: Context, row: Any, remotes: Sequence[RemotePaym
             await _delete(ctx, row, extra.remote_id)
 
 
+async def _replace_lost(ctx: Context, row: Any, extras: list[RemotePayment]) -> list[RemotePayment]:
+    """What counted is gone: the paid or first one of the others counts now; answers the rest.
+
+    The last one is never deleted: without proof that it is there and ours, nothing is.
+    """
+    heir = choose(extras)
+    fresh = await ctx.gateway.get(heir.remote_id)
+    if fresh is None or fresh.marker != row.marker or mismatch(fresh, row.amount_micros, row.email):
+        return []
+    if not _keep_instead(ctx, row, heir.remote_id):
+        return []
+    return [extra for extra in extras if extra is not heir]
+
+
 def _keep_instead(ctx: Context, row: Any, remote_id: str) -> bool:
-    """The payer chose a duplicate: it is the one that counts now."""
+    """The payer chose a duplicate, or it alone is left: it is the one that counts now."""
     now = ctx.clock()
     with ctx.db.transaction() as tx:
         if not looks.replace_remote(tx, row.id, row.remote_id, remote_id, now):
             return False
-        record(tx, [_line(ctx, row, "replaced", f"a paid duplicate counts now: {remote_id}", now)])
+        record(tx, [_line(ctx, row, "replaced", f"a duplicate counts now: {remote_id}", now)])
     return True
 
 
 async def _delete(ctx: Context, row: Any, remote_id: str) -> None:
     """Delete an unpaid extra, unless one more look shows that it was paid meanwhile."""
+    look_holds_until = ctx.clock() + timedelta(seconds=ctx.settings.mileston.timeout_seconds)
     try:
         fresh = await ctx.gateway.get(remote_id)
         if fresh is None or fresh.paid or fresh.marker != row.marker:
             return
         ctx.checkpoint("sweep.before-delete")
+        if ctx.clock() > look_holds_until:
+            return  # this process slept, and meanwhile it may have been paid; the next run looks again
         await ctx.gateway.delete(remote_id)
     except GatewayError as error:
         ctx.report.problems.append(f"sweep: a duplicate of payment {row.id} is still there: {error}")

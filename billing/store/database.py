@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -236,15 +236,15 @@ def restored_on(tx: Connection) -> date | None:
     return tx.execute(select(identity.c.restored_on)).scalar()
 
 
-def mark_restored(tx: Connection, today: date, seen_generation: int) -> None:
+def mark_restored(tx: Connection, today: date, seen_generation: int) -> bool:
     """If this database came back from a backup, note it: look before sending, from now on.
 
     It did if it is marked as a copy, or if `seen_generation`, remembered outside of it, is ahead of
-    its own.
+    its own. Answers whether it did.
     """
     row = tx.execute(select(identity)).one()
     if row.copied_at is None and row.generation >= seen_generation:
-        return
+        return False
     tx.execute(
         update(identity).values(
             restored_on=today, copied_at=None, generation=max(row.generation, seen_generation)
@@ -256,6 +256,18 @@ def mark_restored(tx: Connection, today: date, seen_generation: int) -> None:
         update(payments)
         .where(unsent)
         .values(state=PaymentState.UNKNOWN.value, cause="the database came back from a backup", **NOT_LOOKED)
+    )
+    return True
+
+
+def restart_quiet_windows(tx: Connection, now: datetime) -> None:
+    """After a restore: what the lost time sent last may be on its way still, and no list shows it yet.
+
+    So every payment that may have been sent then is looked for as if its attempt had ended now.
+    """
+    perhaps_sent = (PaymentState.UNKNOWN.value, PaymentState.SENDING.value, PaymentState.HELD.value)
+    tx.execute(
+        update(payments).where(payments.c.state.in_(perhaps_sent)).values(deadline_at=now, **NOT_LOOKED)
     )
 
 

@@ -147,6 +147,15 @@ def unpaid_page(
     return list(tx.execute(query))
 
 
+def lock_unpaid(tx: Connection, ids: Sequence[int]) -> dict[int, str]:
+    """Which of these are still unpaid, and in what state; locked, without those that another worker holds."""
+    found: dict[int, str] = {}
+    for chunk in _chunks(ids):
+        query = select(_P.id, _P.state).where(_P.id.in_(chunk), _P.state.in_(_UNPAID)).order_by(_P.id)
+        found.update((row.id, row.state) for row in tx.execute(query.with_for_update(skip_locked=True)))
+    return found
+
+
 def count_unpaid(tx: Connection, looked_before: datetime) -> int:
     query = select(func.count()).where(_P.state.in_(_UNPAID), _P.looked_at < looked_before)
     return tx.execute(query).scalar_one()

@@ -197,11 +197,23 @@ def recover(tx: Connection, now: datetime, alone: bool) -> int:
 
 
 def requeue(tx: Connection, where_state: NoticeState, now: datetime, notice_id: int | None = None) -> int:
-    """Put notices in a final state back into the queue; the Message-ID stays the same."""
+    """Put notices in a final state back into the queue; the Message-ID stays the same.
+
+    What was refused nobody has: it is rendered anew, for its address may have been mended since.
+    """
     statement = update(notices).where(_N.state == where_state.value)
     if notice_id is not None:
         statement = statement.where(_N.id == notice_id)
-    return tx.execute(statement.values(state=NoticeState.QUEUED.value, next_try_at=now, tries=0)).rowcount
+    values: dict[str, Any] = {"state": NoticeState.QUEUED.value, "next_try_at": now, "tries": 0}
+    if where_state is NoticeState.FAILED:
+        values |= {"raw": None, "rendered_at": None}
+    return tx.execute(statement.values(values)).rowcount
+
+
+def requeue_unknown(tx: Connection, now: datetime, most_tries: int) -> int:
+    """Put unknown notices back into the queue as they are, if their back-off is over and tries are left."""
+    due = (_N.state == NoticeState.UNKNOWN.value) & (_N.next_try_at <= now) & (_N.tries < most_tries)
+    return tx.execute(update(notices).where(due).values(state=NoticeState.QUEUED.value)).rowcount
 
 
 def sent_reminders(tx: Connection, subscription_id: int, due_on: date) -> list[int]:

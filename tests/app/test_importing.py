@@ -25,6 +25,7 @@ from tests.databases import NOW, a_payment
 D = date.fromisoformat
 LATER = NOW + timedelta(days=1)
 SETTINGS = Settings()
+only_sqlite = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
 BOTH = (*REQUIRED, "bill_from", "ends_on", "locale")
 GOOD = {
     "reference": "acme",
@@ -145,7 +146,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda row: next(iter(row)))
-@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+@only_sqlite
 def test_one_bad_cell_refuses_the_whole_file(db: Database, bad: dict[str, str]) -> None:
     good = [{"reference": f"good-{i}"} for i in range(600)]  # one batch is stored before it is found
     with pytest.raises(ImportRejected) as refused:
@@ -167,6 +168,7 @@ def test_every_kind_of_bad_row_is_named_at_once(db: Database) -> None:
     assert size(db) == 1
 
 
+@only_sqlite
 @pytest.mark.parametrize("content", [b"", b"acme;Gold", b"\xff\xfe", b"reference,plan\nx,y\n"])
 def test_a_file_that_is_none_is_refused(db: Database, content: bytes) -> None:
     with pytest.raises(ImportRejected):
@@ -200,6 +202,7 @@ def test_the_same_file_again_changes_nothing(db: Database) -> None:
     assert log(db) == before
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     "during",
     [
@@ -229,6 +232,7 @@ def test_a_new_amount_holds_from_the_next_payment_on(db: Database) -> None:
     assert log(db)[-1] == ("person:zoe", "changed", row.id)
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     ("terms", "due_on"),
     [

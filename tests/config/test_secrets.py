@@ -75,12 +75,15 @@ def test_a_file_that_holds_no_secret_is_refused_without_its_content(
 
 
 @pytest.mark.parametrize(
-    ("value", "reason"), [("hunter2\nsecond", "it holds control characters or several lines"), ("  ", "it is empty")]
+    ("value", "reason"),
+    [("hunter2\nsecond", "it holds control characters or several lines"), ("  ", "it is empty")],
 )
 def test_a_value_that_is_no_secret_is_refused_without_its_content(value: str, reason: str) -> None:
     found, faults = read_secrets({"MILESTON_API_KEY": value})
     assert found == {}
-    assert faults == [f"MILESTON_API_KEY: it can't be used: {reason}; check the environment's MILESTON_API_KEY"]
+    assert faults == [
+        f"MILESTON_API_KEY: it can't be used: {reason}; check the environment's MILESTON_API_KEY"
+    ]
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
 import socket
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.processes.nursery import Child, Nursery
 from tests.world import Business
@@ -94,6 +100,35 @@ class RunningDaemon:
         return float(found[1])
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A command that ended, as `subprocess.run` would tell it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as forks:
+        yield forks
+
+
+@pytest.fixture
+def billing(nursery: Nursery) -> Callable[..., Finished]:
+    """Runs `billing ARGUMENTS` for a business as a process of its own; keywords are its environment."""
+
+    def run(business: Business, *arguments: str, **environ: str) -> Finished:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("BILLING_", "MILESTON_"))}
+        own = {**inherited, **business.environ, "BILLING_CONFIG": str(business.toml), **environ}
+        child = nursery.start(arguments, own, business.folder)
+        code = child.wait()
+        return Finished(code, child.out, child.err)
+
+    return run
+
+
 class NotifySocket:
     """What systemd would hear. Use as a context manager."""
 
@@ -125,3 +160,17 @@ class NotifySocket:
         self._say("end")
         self._listener.join()
         self._socket.close()
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Puts logging, and what catches uncaught exceptions, back as they were."""
+    root = logging.getLogger()
+    handlers, level, handle = root.handlers[:], root.level, logging.Logger.handle
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    yield
+    logging.captureWarnings(False)
+    root.handlers[:], root.level = handlers, level
+    logging.Logger.handle = handle  # type: ignore[method-assign]
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
+    warnings.simplefilter("error")

@@ -81,8 +81,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "a lease longer than any send",
         _SENDING + "a_lease_outlives_whatever_its_sender_may_still_send",
         "billing/cycle/submit.py",
-        "                deadline = send_by + timedelta(seconds=self.ctx.settings.mileston.timeout_seconds)\n",
-        "                deadline = now\n",
+        "deadline = send_by + timedelta(seconds=self.ctx.settings.mileston.timeout_seconds)\n",
+        "deadline = now\n",
     ),
     _one(
         "too late an outcome refused",
@@ -181,6 +181,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "billing/cycle/sweep.py",
         "        if fresh is None or fresh.paid or fresh.marker != row.marker:\n",
         "        if fresh is None or fresh.marker != row.marker:\n",
+    ),
+    _one(
+        "no delete after a sleep",
+        _RECONCILING + "a_process_that_slept_after_its_look_deletes_nothing",
+        "billing/cycle/sweep.py",
+        "        if ctx.clock() > look_holds_until:\n",
+        "        if False:\n",
     ),
     _one(
         "one more look before a person is called",

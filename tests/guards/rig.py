@@ -20,7 +20,7 @@ from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, Re
 from billing.core.states import SubscriptionStatus
 from billing.cycle.cycle import Step, run_cycle
 from billing.cycle.plan import plan
-from billing.cycle.ports import Context
+from billing.cycle.ports import Context, nothing
 from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.report import Report
@@ -158,7 +158,7 @@ class Rig:
         )
         self._runs = 0
 
-    def context(self, *, alone: bool = True) -> Context:
+    def context(self, *, alone: bool = True, checkpoint: Callable[[str], None] = nothing) -> Context:
         self._runs += 1
         run_id = f"run-{self._runs}"
         nobody: Any = None
@@ -173,10 +173,12 @@ class Rig:
             clock=self.clock,
             report=Report(run_id, DAY),
             alone=alone,
+            checkpoint=checkpoint,
         )
 
-    def cycle(self, steps: Sequence[Step] = CHARGING, *, alone: bool = True) -> Report:
-        return asyncio.run(run_cycle(self.context(alone=alone), steps))
+    def cycle(self, steps: Sequence[Step] = CHARGING, **context: Any) -> Report:
+        """One cycle of these steps; keyword arguments as for `context`."""
+        return asyncio.run(run_cycle(self.context(**context), steps))
 
     def cycles_at(self, *seconds: float) -> None:
         """One cycle at each of these seconds after the start."""

@@ -170,6 +170,23 @@ def test_a_duplicate_that_was_paid_meanwhile_is_not_deleted(tmp_path: Path) -> N
     assert rig.api.deleted == []
 
 
+def test_a_process_that_slept_after_its_look_deletes_nothing(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.cycle()
+    extra = rig.api.add(rig.api.creates[0][0])
+    rig.clock.to(3600)
+
+    def sleep(point: str) -> None:
+        if point == "sweep.before-delete":
+            rig.clock.to(7200)
+            rig.api.pay(extra)
+
+    rig.cycle((*CHARGING, settle), checkpoint=sleep)
+
+    assert rig.api.deleted == []
+
+
 def test_an_unpaid_duplicate_is_deleted(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.subscribe()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -13,6 +12,7 @@ from sqlalchemy import select
 from billing.config.schema import Mileston
 from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest
 from billing.core.states import PaymentState
+from billing.cycle.plan import plan
 from billing.gateway.mileston import MilestonGateway
 from billing.sandbox.server import SandboxServer
 from billing.store import payments, sending
@@ -75,8 +75,8 @@ def test_what_a_dead_run_had_sent_is_looked_for_with_patience(tmp_path: Path) ->
 def test_a_payment_that_another_run_is_sending_is_not_taken_up(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.subscribe()
+    rig.cycle((plan,))
     with rig.db.transaction() as tx:
-        _planned(rig, tx)
         rows = payments.planned_page(tx, DAY, 0, 10)
         until = START + timedelta(minutes=1)
         sending.intend(tx, "theirs", rows, START, until, until)
@@ -89,8 +89,8 @@ def test_a_payment_that_another_run_is_sending_is_not_taken_up(tmp_path: Path) -
 def test_a_move_out_of_a_state_that_is_past_does_nothing(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.subscribe()
+    rig.cycle((plan,))
     with rig.db.transaction() as tx:
-        _planned(rig, tx)
         rows = payments.planned_page(tx, DAY, 0, 10)
         until = START + timedelta(minutes=1)
         sending.intend(tx, "theirs", rows, START, until, until)
@@ -120,8 +120,8 @@ def test_an_outcome_that_comes_after_another_run_took_over_is_refused(tmp_path: 
     rig = Rig(tmp_path)
     rig.subscribe()
     until = START + timedelta(minutes=1)
+    rig.cycle((plan,))
     with rig.db.transaction() as tx:
-        _planned(rig, tx)
         slept = payments.planned_page(tx, DAY, 0, 10)
         sending.intend(tx, "sleeper", slept, START, until, until)
     later = START + timedelta(minutes=5)
@@ -200,11 +200,3 @@ async def _create_answered_with(marker: str) -> CreateOutcome:
     now = datetime(2026, 2, 1, tzinfo=UTC)
     async with server, MilestonGateway(settings, "Acme", lambda: ("key", "b"), lambda: now) as gateway:
         return await gateway.create(REQUEST, now + timedelta(seconds=20))
-
-
-def _planned(rig: Rig, tx: Any) -> None:
-    """The subscription's first payment, planned in this transaction."""
-    from billing.cycle.plan import _plan_page
-    from billing.store import subscriptions
-
-    _plan_page(tx, rig.context(), subscriptions.due_page(tx, DAY, 10))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import Row, select, text, update
 
 import billing
+from billing.core.schedule import PlannedPeriod
 from billing.core.states import NoticeKind
-from billing.cycle.plan import payment_row
+from billing.cycle.plan import payment_row, plan
 from billing.errors import AlreadyRunning, StoreError, WrongDatabase
 from billing.store import payments
 from billing.store.database import Database, claim_identity, generation, mark_restored
@@ -68,10 +70,8 @@ def test_a_marker_stands_for_one_payment(tmp_path: Path) -> None:
     assert len(rig.payments("one")) + len(rig.payments("other")) == 1
 
 
-def _period_of(row: object) -> object:
-    from billing.core.schedule import PlannedPeriod
-
-    terms = terms_of(row)  # type: ignore[arg-type]
+def _period_of(row: Row[Any]) -> PlannedPeriod:
+    terms = terms_of(row)
     return PlannedPeriod(0, terms.due_on(0), terms.period_end_on(0), held=False)
 
 
@@ -124,11 +124,7 @@ def test_one_cycle_at_a_time_holds_the_lock(tmp_path: Path) -> None:
 def test_a_database_from_a_backup_looks_before_it_sends_what_it_planned(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.subscribe()
-    with rig.db.transaction() as tx:
-        from billing.cycle.plan import _plan_page
-        from billing.store.subscriptions import due_page
-
-        _plan_page(tx, rig.context(), due_page(tx, DAY, 10))
+    rig.cycle((plan,))
     seen = _lose_a_cycle(rig, tmp_path)
 
     _restore(rig, seen)

@@ -144,11 +144,14 @@ class SandboxProcess:
         self._call("DELETE", f"recurring-payment/delete/{record['id']}", {}, headers)
 
     def copy(self, record: dict[str, Any]) -> bool:
-        """Make another one with the same fields, as a create does that arrives far too late."""
+        """Make another one with the same fields, as a create does that arrives far too late.
+
+        False if no good answer came: faults befall this create like any other.
+        """
         not_sent = ("recurringPaymentId", "createdAt", "currentPaymentStatus")
         body = {key: value for key, value in record["data"].items() if key not in not_sent}
         headers = {"apikey": "sandbox-key", "businessid": record["businessId"]}
-        with suppress(*_NO_ANSWER):
+        with suppress(*_NO_ANSWER, ValueError):
             self._call("POST", f"recurring-payment/create?businessName={COPIER}", body, headers)
             return True
         return False
@@ -171,7 +174,8 @@ def charge_of(record: dict[str, Any]) -> tuple[str, str]:
 
 def subscription(reference: str, starts_on: str, interval: str = "1 month", amount: str = "9.90") -> str:
     """A line of CSV; its e-mail address is `REFERENCE@example.com`."""
-    return f"{reference},Plan {reference},Name {reference},{reference}@example.com,{amount},{interval},{starts_on}"
+    who = f"Plan {reference},Name {reference},{reference}@example.com"
+    return f"{reference},{who},{amount},{interval},{starts_on}"
 
 
 class Installation:

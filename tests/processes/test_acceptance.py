@@ -36,7 +36,12 @@ def test_repeated_runs_end_with_exactly_one_remote_payment_each(
     billing = install(database, reconcile__quiet_seconds=6 * SCALE, mileston__timeout_seconds=5)
     billing.subscribe(subscription(f"s{n:03d}", DAY) for n in range(COUNT))
     sandbox.faults(
-        {"cut_after_commit": 0.2, "late_commit": f"0.1:{5 * SCALE}", "500": 0.1, "stale_list": f"1:{3 * SCALE}"}
+        {
+            "cut_after_commit": 0.2,
+            "late_commit": f"0.1:{5 * SCALE}",
+            "500": 0.1,
+            "stale_list": f"1:{3 * SCALE}",
+        }
     )
 
     answers = billing.run_until_settled(DAY, runs=400, pause=SCALE / 2)

@@ -57,9 +57,7 @@ def test_after_a_killed_holder_the_next_run_works_at_once(install: Install, sand
 
 
 @pytest.mark.parametrize("point", ["plan.committed", "submit.committed", "submit.done"])
-def test_a_run_killed_with_its_own_sandbox_is_made_good(
-    nursery: Nursery, tmp_path: Path, point: str
-) -> None:
+def test_a_run_killed_with_its_own_sandbox_is_made_good(nursery: Nursery, tmp_path: Path, point: str) -> None:
     billing = Installation(nursery, tmp_path, "", reconcile__quiet_seconds=1)
     billing.subscribe(subscription(f"s{n}", DAY) for n in range(4))
 

@@ -50,6 +50,28 @@ def test_four_at_once_share_the_work_and_nothing_is_sent_twice(
     assert sandbox.charges() == sorted((f"s{n:03d}@example.com", DAY) for n in range(100))
 
 
+def test_what_was_paid_is_booked_once_by_three_that_read_it_at_once(
+    install: Install, sandbox: SandboxProcess, database: str
+) -> None:
+    billing = install(database, mileston__timeout_seconds=60)
+    billing.subscribe(subscription(f"s{n:02d}", DAY) for n in range(40))
+    billing.run(DAY)
+    for record in sandbox.live():
+        sandbox.pay(record["id"])
+    sandbox.freeze()
+    try:
+        runs = [billing.start_run(DAY) for _ in range(3)]
+        until("all three ask for the list", lambda: _unfinished_runs(database) == 3)
+    finally:
+        sandbox.thaw()
+
+    assert [run.wait() for run in runs] == [0, 0, 0], [run.err for run in runs]
+
+    assert sum(run.document["settlement"]["paid"] for run in runs) == 40
+    assert _events(database, "paid") == 40
+    assert billing.states() == {"paid": 40}
+
+
 def test_four_that_find_an_empty_database_all_succeed(
     install: Install, sandbox: SandboxProcess, postgresql: PostgresqlServer
 ) -> None:
@@ -110,9 +132,21 @@ def _waiting(database: str) -> bool:
         return connection.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone() is not None
 
 
+def _unfinished_runs(database: str) -> int:
+    return _count(database, "SELECT count(*) FROM runs WHERE finished_at IS NULL")
+
+
+def _events(database: str, action: str) -> int:
+    return _count(database, f"SELECT count(*) FROM events WHERE action = '{action}'")
+
+
 def _workers(database: str) -> int:
     """How many runs hold payments that they are sending."""
+    return _count(database, "SELECT count(DISTINCT run_id) FROM payments WHERE state = 'sending'")
+
+
+def _count(database: str, query: str) -> int:
     with psycopg.connect(database) as connection:
-        row = connection.execute("SELECT count(DISTINCT run_id) FROM payments WHERE state = 'sending'").fetchone()
+        row = connection.execute(query.encode()).fetchone()
     assert row is not None
     return int(row[0])

@@ -226,7 +226,7 @@ class Persons:
         if found:
             self.world.api.delete_by_hand(self.rng.choice(found))
 
-    def settle_everything(self) -> None:
+    async def settle_everything(self) -> None:
         """In the quiet tail people see to whatever waits for them."""
         self.world.follow_the_program()
         self._raise_limits()
@@ -237,7 +237,7 @@ class Persons:
             if agreement.status == PAUSED:  # no period is left: it can't be resumed, nor charged
                 for payment_id, _, email, due_on, _ in self._payments("held", "rejected"):
                     if email == agreement.email:
-                        self.process.start(self._void(payment_id, (email, due_on)))
+                        await self._void(payment_id, (email, due_on))
         self.release()
         self.resolve()
 

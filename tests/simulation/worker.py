@@ -92,7 +92,7 @@ async def _cycle(world: World, run: Run) -> Report:
     db = ProcessDatabase(world.store, process, world.witness, world.rng_store, world.store_faults())
     lock = world.lock if options.alone else None
     as_of = world.witness.today()
-    notice_restore(db, lock, as_of)
+    notice_restore(db, lock, as_of, world.trace.now())
 
     def checkpoint(name: str) -> None:
         if name == "plan.done" and not process.dead:

@@ -123,7 +123,7 @@ class World:
         self.trace.note("world", "the quiet tail begins")
         for n in range(_LONGEST_TAIL):
             await asyncio.sleep(_TAIL_GAPS[min(n, len(_TAIL_GAPS) - 1)])
-            self.persons.settle_everything()
+            await self.persons.settle_everything()
             await asyncio.sleep(2.0)
             run = self._start(lambda _process, _run: None)
             if run is not None and run.process.task is not None:

@@ -8,7 +8,7 @@ import logging
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ from aiosmtpd.smtp import AuthResult
 
 from billing.app.logs import JsonLines
 from billing.app.redaction import Redactor, clean_record
+from tests.daemon.daemon_kit import Finished
 from tests.world import ROOT, Business
 
 KEY = "key/live+4711=SECRET"
@@ -169,7 +170,7 @@ def grumbling_server() -> Iterator[Controller]:
 
 
 def test_a_run_in_which_everything_goes_wrong_betrays_nobody(
-    business: Business, grumbling_server: Controller
+    business: Business, grumbling_server: Controller, billing: Callable[..., Finished]
 ) -> None:
     header = "reference,plan,name,email,amount,interval,starts_on,wallet_address"
     wallet = "0xSECRETwalletOfZoe0123456789"
@@ -190,8 +191,9 @@ def test_a_run_in_which_everything_goes_wrong_betrays_nobody(
         "BILLING_WATCH__LOG_LEVEL": "debug",
         "BILLING_BUSINESS__OPERATOR_ADDRESS": "operator@example.org",
     }
-    done = business.billing("run-once", "--quiet", "--as-of", "2026-03-01", **settings)
-    refused = business.billing(
+    done = billing(business, "run-once", "--quiet", "--as-of", "2026-03-01", **settings)
+    refused = billing(
+        business,
         "run-once",
         "--quiet",
         "--as-of",
