@@ -97,7 +97,7 @@ def cancel(
         if at_period_end and row.status == SubscriptionStatus.ACTIVE and row.next_due_on is not None:
             if row.cancel_on is not None:
                 raise UsageError(f"{reference} is cancelled already, from {row.cancel_on} on")
-            ends: date = row.next_due_on
+            ends = _end_of_the_running_period(row, today)
             subscriptions.change(tx, row.id, now, cancel_on=ends, next_remind_on=None)
         else:
             ends = today + timedelta(days=1)
@@ -116,6 +116,15 @@ def cancel(
         facts = json.dumps({"last_day": last_day.isoformat()})
         _notify(tx, NoticeKind.SUBSCRIPTION_CANCELLED, row, now, "", facts)
         return last_day
+
+
+def _end_of_the_running_period(row: Any, today: date) -> date:
+    """The first due date after today: a period that is due but not planned yet still counts."""
+    if row.next_due_on > today:
+        coming: date = row.next_due_on
+        return coming
+    terms = subscriptions.terms_of(row)
+    return terms.due_on(terms.first_period(today + timedelta(days=1)))
 
 
 def release(db: Database, payment_ids: list[int], now: datetime, reason: str) -> list[int]:

@@ -34,6 +34,14 @@ class Coverage:
     def covers(self, since: datetime) -> bool:
         return self.complete or (self.back_to is not None and self.back_to < since)
 
+    def confirmed_by(self, known: Mapping[str, KnownRemote], made_since: int) -> Coverage:
+        """This coverage, or none if the list lacks one of the `made_since` payments of ours that were
+        made after `back_to`: then it is stale, and may lack others as well."""
+        if self.back_to is None:
+            return self
+        shown = sum(remote.from_at > self.back_to for remote in known.values())
+        return self if shown >= made_since else Coverage(complete=False)
+
 
 def prove_coverage(
     listed: Sequence[RemotePayment], limit: int, known: Mapping[str, KnownRemote], known_live: int
@@ -83,6 +91,7 @@ class LostCreate:
     absent_looks: int
     absent_at: datetime | None
     look_step: int
+    next_look_at: datetime | None = None
 
 
 class Finding(StrEnum):
@@ -167,6 +176,9 @@ def _unproved(lost: LostCreate, now: datetime) -> Verdict:
     """
     if now < lost.deadline_at + BACK_OFF[0]:
         return Verdict(Finding.UNPROVED, next_look_at=now, look_step=0)
+    if lost.next_look_at is not None and now < lost.next_look_at:
+        # The list was read for another payment's sake: that is no step on the way to a person.
+        return Verdict(Finding.UNPROVED, next_look_at=lost.next_look_at, look_step=lost.look_step)
     if lost.look_step >= len(BACK_OFF):
         cause = "the list of remote payments never covered the time of the attempt"
         return Verdict(Finding.PARK, cause=cause)

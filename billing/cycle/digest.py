@@ -185,8 +185,11 @@ def _of_this_run(ctx: Context) -> Iterator[Need]:
     """What went wrong with the run itself; the words of a step are told apart by the step alone."""
     if ctx.report.stopped:
         title = "The run stopped before it had sent everything"
-        item = DigestItem(title, ctx.report.stopped, "billing doctor")
+        # What else went wrong most likely has the same cause.
+        detail = "; ".join((ctx.report.stopped, *ctx.report.problems))
+        item = DigestItem(title, detail, "billing doctor")
         yield Need(f"stopped: {ctx.report.stopped}", title, 1, "billing doctor", items=(item,))
+        return
     for problem in ctx.report.problems:
         step = problem.partition(":")[0]
         item = DigestItem(f"The step {step} could not do its work", problem, "billing doctor")

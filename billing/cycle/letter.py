@@ -41,7 +41,7 @@ def must_wait(row: Any, run_id: str) -> bool:
 
     It may have been paid since. Once it is read, the notice goes out or is superseded.
     """
-    return row.kind == _K.PAYMENT_OVERDUE and row.looked_run_id != run_id
+    return bool(row.kind == _K.PAYMENT_OVERDUE and row.looked_run_id != run_id)
 
 
 def letter_for(row: Any, settings: Settings, today: date, checkout_url: Callable[[str], str]) -> Letter:

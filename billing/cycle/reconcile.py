@@ -66,7 +66,10 @@ async def read_list(ctx: Context, since: datetime | None) -> Listing:
         with ctx.db.read() as connection:
             known = looks.known_remotes(connection, [remote.remote_id for remote in remotes])
             live = looks.count_live(connection)
-        coverage = prove_coverage(remotes, limit, known, live)
+            coverage = prove_coverage(remotes, limit, known, live)
+            if coverage.back_to is not None:
+                made_since = looks.count_live(connection, coverage.back_to)
+                coverage = coverage.confirmed_by(known, made_since)
         enough = since is None or coverage.covers(since)
         if enough or len(remotes) < limit or limit >= largest:
             return Listing(remotes, coverage, asked_at)

@@ -38,6 +38,7 @@ _MESSAGES_A_CONNECTION = 100  # many servers cut a client off somewhere above th
 _LONGEST_WORDS = 260  # with the code and the phase around them: under 300
 _FAULTS = (SMTPException, OSError)  # OSError includes TimeoutError, lost connections and TLS errors
 _UNAVAILABLE = 421  # "closing transmission channel": allowed as the answer to anything
+_OUT_OF_STEP = 503  # "bad sequence of commands": the conversation is at fault, and no message
 _NOT_ALLOWED = (530, 534, 535, 538)  # wants a login or TLS first (RFC 4954): true of every message
 _MAILBOX = re.compile(r"[!-;=?-~]+@[!-;=?-~]+")  # ASCII without space, < and >
 _ADDRESS_IN_WORDS = re.compile(r"<?(?:\"[^\"]*\"|[^\s<>@\"]+)@[^\s<>@]+>?")
@@ -313,15 +314,19 @@ class Connection:
                 f"the mail server takes no mail as it is configured: {words}; "
                 "check mail.smtp_username, BILLING_SMTP_PASSWORD and mail.smtp_tls"
             )
-        if phase == "RSET" or reply.code == _UNAVAILABLE or not _is_refusal(reply):
+        if phase == "RSET" or reply.code in (_UNAVAILABLE, _OUT_OF_STEP) or not _is_refusal(reply):
             self.drop()
             return Delivery(DeliveryKind.NOT_SENT, words)
         return Delivery(DeliveryKind.RETRY if reply.code < 500 else DeliveryKind.FAILED, words)
 
     def _answered(self, reply: SMTPResponse, mail: RenderedMail) -> Delivery:
-        """What the reply to the final dot means; the server has cleared the envelope with it."""
-        self._envelope_open = False
+        """What the reply to the final dot means.
+
+        With either reply the server has to clear the envelope (RFC 5321, 4.1.1.4), but after a refusal by
+        its policy Postfix keeps it: so only a 2xx spares the next message the RSET.
+        """
         if 200 <= reply.code < 300:
+            self._envelope_open = False
             return Delivery(DeliveryKind.SENT, f"{reply.code} {clean_words(reply.message)}")
         words = _words("the final dot", reply, mail)
         if reply.code == _UNAVAILABLE or not _is_refusal(reply):

@@ -52,6 +52,7 @@ def lost_create(row: Row[Any]) -> LostCreate:
         absent_looks=row.absent_looks,
         absent_at=row.absent_at,
         look_step=row.look_step,
+        next_look_at=row.next_look_at,
     )
 
 
@@ -82,9 +83,12 @@ def known_remotes(tx: Connection, remote_ids: Sequence[str]) -> dict[str, KnownR
     return found
 
 
-def count_live(tx: Connection) -> int:
-    """How many remote payments of ours a complete list must show."""
-    return tx.execute(select(func.count()).where(_LIVE)).scalar_one()
+def count_live(tx: Connection, made_after: datetime | None = None) -> int:
+    """How many remote payments of ours a complete list must show, or one that reaches back so far."""
+    query = select(func.count()).where(_LIVE)
+    if made_after is not None:
+        query = query.where(_P.remote_from_at > made_after)
+    return tx.execute(query).scalar_one()
 
 
 def by_marker(tx: Connection, markers: Sequence[str]) -> dict[str, Row[Any]]:

@@ -50,7 +50,7 @@ def env_name(key: str) -> str:
         ("cycle.max_amount_per_run", '"250.50"', 250_500_000),
         ("cycle.max_amount_per_run", "250", 250_000_000),
         ("cycle.max_amount_per_run", "999999999.999999", 999_999_999_999_999),
-        ("mail.outbox_dir", "/tmp/out", "/tmp/out"),
+        ("mail.outbox_dir", "/srv/out", "/srv/out"),
         ("database.url", "postgresql://me@db/billing", "postgresql://me@db/billing"),
     ],
 )

@@ -358,3 +358,15 @@ def test_a_short_list_is_complete_exactly_if_it_lacks_none_of_ours(
     facts = known(*[5] * seen)  # all made at once: no order to believe in
     coverage = prove_coverage(remotes(listed), listed + spare, facts, known_live=seen + missing)
     assert coverage.complete == (missing == 0)
+
+
+def test_a_newest_first_list_that_lacks_one_of_ours_made_since_is_stale_and_covers_nothing() -> None:
+    def made(minute: int) -> KnownRemote:
+        at = datetime(2026, 3, 1, 12, minute, tzinfo=UTC)
+        return KnownRemote(at, at + timedelta(seconds=1))
+
+    known = {f"r{minute}": made(minute) for minute in range(0, 50, 10)}
+    coverage = Coverage(complete=False, back_to=made(0).by_at)
+    assert coverage.confirmed_by(known, made_since=4) == coverage
+    assert coverage.confirmed_by(known, made_since=5) == Coverage(complete=False)
+    assert Coverage(complete=True).confirmed_by(known, 99) == Coverage(complete=True)

@@ -183,6 +183,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "        if fresh is None or fresh.marker != row.marker:\n",
     ),
     _one(
+        "the last one is never deleted",
+        _RECONCILING + "the_last_one_left_is_never_deleted",
+        "billing/cycle/sweep.py",
+        "            if current is None:\n                extras = await _replace_lost(ctx, row, extras)\n",
+        "",
+    ),
+    _one(
         "no delete after a sleep",
         _RECONCILING + "a_process_that_slept_after_its_look_deletes_nothing",
         "billing/cycle/sweep.py",

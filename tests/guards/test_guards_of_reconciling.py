@@ -187,6 +187,20 @@ def test_a_process_that_slept_after_its_look_deletes_nothing(tmp_path: Path) -> 
     assert rig.api.deleted == []
 
 
+def test_the_last_one_left_is_never_deleted(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.cycle()
+    left = rig.api.add(rig.api.creates[0][0])
+    rig.api.made[0].deleted = True  # by a person at Mileston
+    rig.clock.to(3600)
+
+    rig.cycle((*CHARGING, settle))
+
+    assert [remote.remote_id for remote in rig.api.live] == [left]
+    assert rig.payment().remote_id == left
+
+
 def test_an_unpaid_duplicate_is_deleted(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.subscribe()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes.nursery import Nursery
-from tests.processes.stage import Installation, SandboxProcess
+from tests.processes.stage import Installation, SandboxProcess, quick_folder
 
 
 @pytest.fixture(scope="session")
@@ -18,10 +18,11 @@ def nursery() -> Iterator[Nursery]:
 
 
 @pytest.fixture(scope="session")
-def shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    server = SandboxProcess(tmp_path_factory.mktemp("sandbox") / "records.jsonl")
-    yield server
-    server.stop()
+def shared_sandbox() -> Iterator[SandboxProcess]:
+    with quick_folder() as folder:
+        server = SandboxProcess(folder / "records.jsonl")
+        yield server
+        server.stop()
 
 
 @pytest.fixture
@@ -32,10 +33,16 @@ def sandbox(shared_sandbox: SandboxProcess) -> Iterator[SandboxProcess]:
 
 
 @pytest.fixture
-def install(nursery: Nursery, sandbox: SandboxProcess, tmp_path: Path) -> Callable[..., Installation]:
+def folder() -> Iterator[Path]:
+    with quick_folder() as made:
+        yield made
+
+
+@pytest.fixture
+def install(nursery: Nursery, sandbox: SandboxProcess, folder: Path) -> Callable[..., Installation]:
     """Makes the test's installation; keyword arguments are its settings."""
 
     def make(database_url: str = "", **settings: object) -> Installation:
-        return Installation(nursery, tmp_path, sandbox.address, database_url, **settings)
+        return Installation(nursery, folder, sandbox.address, database_url, **settings)
 
     return make

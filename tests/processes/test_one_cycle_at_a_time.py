@@ -57,15 +57,15 @@ def test_after_a_killed_holder_the_next_run_works_at_once(install: Install, sand
 
 
 @pytest.mark.parametrize("point", ["plan.committed", "submit.committed", "submit.done"])
-def test_a_run_killed_with_its_own_sandbox_is_made_good(nursery: Nursery, tmp_path: Path, point: str) -> None:
-    billing = Installation(nursery, tmp_path, "", reconcile__quiet_seconds=1)
+def test_a_run_killed_with_its_own_sandbox_is_made_good(nursery: Nursery, folder: Path, point: str) -> None:
+    billing = Installation(nursery, folder, "", reconcile__quiet_seconds=1)
     billing.subscribe(subscription(f"s{n}", DAY) for n in range(4))
 
     killed = billing.start_run(DAY, BILLING_CRASH_AT=point)
     assert killed.wait() == -9
     assert_sound(billing.run_until_settled(DAY))
 
-    lines = map(json.loads, (tmp_path / "sandbox.jsonl").read_text(encoding="utf-8").splitlines())
+    lines = map(json.loads, (folder / "sandbox.jsonl").read_text(encoding="utf-8").splitlines())
     latest = {line["id"]: line for line in lines}
     live = [{"data": line["fields"]} for line in latest.values() if line["deleted_at"] is None]
     assert sorted(map(charge_of, live)) == sorted((f"s{n}@example.com", DAY) for n in range(4))

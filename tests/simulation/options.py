@@ -45,7 +45,7 @@ class Options:
     began: datetime
     zone: str
     tempo: str
-    """Whether cycles start every few `hours`, `days` or `weeks`."""
+    """Whether cycles start every few `minutes`, `hours`, `days` or `weeks`."""
     subscriptions: int
     processes: int
     """How many cycles may run at once; 1 is SQLite's one cycle at a time (`alone`)."""
@@ -113,7 +113,7 @@ def draw(seed: int, steps: int, rng: Random, **fixed: Any) -> Options:
         steps=steps,
         began=_beginning(rng),
         zone=rng.choice(ZONES),
-        tempo=rng.choice(("hours", "days", "days", "weeks")),
+        tempo=rng.choices(("minutes", "hours", "days", "weeks"), (1, 2, 5, 4))[0],
         subscriptions=rng.choice((1, 2, 3, 3, 4, 5)),
         processes=rng.choice((1, 1, 2, 3)),
         create_faults=faults,

@@ -106,10 +106,10 @@ _plan_periods, _due_on, _count = plan.plan_periods, periods.due_on, submit._Feed
 
 _LOST: dict[str, Any] = {"create_faults": {"lost_reply": 0.4}, "restores": 0, "stalls": 0.0, "spells": 0}
 _LATE: dict[str, Any] = {
-    "create_faults": {"late": 0.6},
-    "stale_lists": 0.9,
+    "create_faults": {"late": 0.8},
+    "stale_lists": 1.0,
     "restores": 0,
-    "tempo": "hours",
+    "tempo": "minutes",
     "spells": 0,
 }
 
@@ -153,14 +153,14 @@ PLANTED = (
     Planted(
         "deletes duplicates without a last look",
         _replaced(sweep, "_delete", _delete_without_a_look),
-        "which was paid",
-        {"create_faults": {"duplicate": 0.7}, "stale_lists": 0.9, "payers": 1.0, "tempo": "hours"},
+        "never looked",
+        {"create_faults": {"duplicate": 0.7}},
     ),
     Planted(
         "drops what is over the catch-up limit",
         _replaced(plan, "plan_periods", _drop_what_is_over),
         "was missed",
-        {"tempo": "weeks", "restores": 0},
+        {"tempo": "days", "subscriptions": 5, "restores": 0},
     ),
     Planted("counts from the last date", _drifting, "", {"subscriptions": 5, "tempo": "weeks", "steps": 12}),
     Planted(

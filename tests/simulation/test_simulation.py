@@ -81,7 +81,7 @@ def test_a_cap_that_hides_exactly_the_lost_ones_looks_like_their_absence() -> No
     options = {
         "steps": STEPS,
         "blind_cap": True,
-        "list_cap": 7,
+        "list_cap": 3,
         "list_order": "oldest",
         "create_faults": {"lost_reply": 0.4},
         "restores": 0,

@@ -45,8 +45,12 @@ def test_waiting_for_nothing_is_told(loop: VirtualLoop) -> None:
     async def work() -> None:
         await loop.create_future()
 
+    task = loop.create_task(work())
     with pytest.raises(Deadlock):
-        loop.run_until_complete(work())
+        loop.run_until_complete(task)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        _run(loop, task)
 
 
 def test_a_stopped_process_does_nothing_until_it_is_woken(loop: VirtualLoop) -> None:

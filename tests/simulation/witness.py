@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -50,6 +51,8 @@ class Witness:
     unwhole_lists: list[datetime] = field(default_factory=list)
     unpaid_in_lists: set[str] = field(default_factory=set)
     """What the lists of the quiet tail showed as unpaid."""
+    doubles_shown: set[Key] = field(default_factory=set)
+    """Of which a list of the quiet tail showed more than one."""
     cleared: set[Key] = field(default_factory=set)
     """For which a person found out that there is nothing at the API, and said so."""
 
@@ -119,11 +122,10 @@ class Witness:
             return
         self.trace.count("duplicates swept")
         who = f"{remote.deleted_by} deleted {remote.remote_id} ({remote.key[0]} {remote.key[1]})"
-        if remote.paid and remote.paid_at is not None:
-            if remote.paid_at <= remote.seen_unpaid_at or remote.seen_unpaid_at < 0:
-                self.trace.violated(f"{who}, which was paid")
-            else:
-                self.trace.count("paid between the last look and the delete (residual)")
+        if remote.seen_unpaid_at < 0:
+            self.trace.violated(f"{who}, and never looked whether it was paid")
+        elif remote.paid:
+            self.trace.count("paid between the last look and the delete (residual)")
         elif not self.api.live(remote.key):
             self.trace.violated(f"{who}, and no other is left")
 
@@ -132,6 +134,8 @@ class Witness:
         shown = {row.remote_id for row in rows[:cap]}
         if self.api.calm:
             self.unpaid_in_lists |= {row.remote_id for row in rows[:cap] if not row.paid}
+            keys = Counter(self.api.records[remote_id].key for remote_id in shown)
+            self.doubles_shown |= {key for key, count in keys.items() if count > 1}
         live = {r.remote_id for r in self.api.records.values() if r.live}
         if len(rows) >= limit or not live <= shown or not self.counted_on() <= shown:
             self.unwhole_lists.append(self.trace.now())

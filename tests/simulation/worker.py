@@ -56,6 +56,10 @@ class Run:
         """Whether it died, slept, failed, or has not ended: what it left behind may be unknown."""
         return self.process.dead or self.process.stalls > 0 or self.failed or self.report is None
 
+    @property
+    def was_stopped(self) -> bool:
+        return self.stop_after == 1
+
     def stopping(self) -> bool:
         """Whether it was asked to end: from the `stop_after`-th question on."""
         if self.stop_after > 1:
@@ -95,7 +99,7 @@ async def _cycle(world: World, run: Run) -> Report:
     notice_restore(db, lock, as_of, world.trace.now())
 
     def checkpoint(name: str) -> None:
-        if name == "plan.done" and not process.dead:
+        if name == "plan.done" and not process.dead and not run.was_stopped:
             world.planned(as_of)
         process.point(name)
 

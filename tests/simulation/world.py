@@ -27,11 +27,14 @@ from .worker import ModelLock, Run, live
 DAY = 86_400.0
 _MINUTES, _HOURS, _A_DAY = (30.0, 1200.0), (3600.0, 8 * 3600.0), (0.9 * DAY, 1.1 * DAY)
 _GAPS = {
+    "minutes": ((_MINUTES, 0.9), (_HOURS, 0.1)),
     "hours": ((_MINUTES, 0.4), (_HOURS, 0.4), (_A_DAY, 0.2)),
     "days": ((_MINUTES, 0.25), (_HOURS, 0.2), (_A_DAY, 0.4), ((2 * DAY, 9 * DAY), 0.15)),
     "weeks": ((_MINUTES, 0.25), (_HOURS, 0.1), (_A_DAY, 0.2), ((5 * DAY, 33 * DAY), 0.45)),
 }
 """Seconds between two starts and how often they are so, by the world's tempo."""
+_SPAN = {"minutes": 0.1, "hours": 2, "days": 15, "weeks": 60}
+"""About how many days the faulty part of a world lasts."""
 _TAIL_GAPS = (1300.0, 1300.0, DAY, DAY, 2 * DAY, 4 * DAY)
 _LONGEST_TAIL = 24
 _POINTS = 70
@@ -81,6 +84,7 @@ class World:
     def run(self) -> list[str]:
         try:
             self.loop.run_until_complete(self._live())
+            self.loop.run_until_complete(self._end())
         finally:
             self.loop.close()
         return self.trace.violations
@@ -98,6 +102,16 @@ class World:
         await self._quiet_tail()
         if not self.trace.violations:
             at_the_end(self)
+
+    async def _end(self) -> None:
+        """Nobody lives on: a world that ends with a violation may stop in the middle of runs."""
+        for run in self.runs.values():
+            run.process.kill("the end of the world")
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others)
 
     async def _step(self) -> None:
         """A person may act, a backup may be made or come back, and then cycles are started."""
@@ -239,7 +253,7 @@ class World:
     def _spells(self) -> list[tuple[float, float, str]]:
         spells = []
         for _ in range(self.options.spells):
-            begins = self.rng.uniform(0, {"hours": 2, "days": 15, "weeks": 60}[self.options.tempo] * DAY)
+            begins = self.rng.uniform(0, _SPAN[self.options.tempo] * DAY)
             lasts = self.rng.choice((600.0, 3 * 3600.0, 1.5 * DAY, 5 * DAY))
             kind = self.rng.choice(("unauthorized", "refused", "refused", "silent"))
             spells.append((begins, begins + lasts, kind))

@@ -12,10 +12,12 @@ from billing.errors import WrongDatabase
 from billing.store import events, runs
 from billing.store.database import (
     Database,
+    advance,
     claim_identity,
     fingerprint,
     generation,
     mark_restored,
+    restart_quiet_windows,
     restored_on,
 )
 from billing.store.models import identity, payments
@@ -36,7 +38,8 @@ def own_row(db: Database) -> Any:
 
 def restored(db: Database, seen_generation: int = 0) -> Any:
     with db.transaction() as tx:
-        mark_restored(tx, TODAY, seen_generation)
+        noticed = mark_restored(tx, TODAY, seen_generation)
+        assert noticed == (restored_on(tx) is not None)
         return restored_on(tx)
 
 
@@ -103,7 +106,8 @@ def test_each_cycle_is_a_generation(db: Database) -> None:
     with db.transaction() as tx:
         assert runs.start(tx, "run-1", TODAY, NOW) == 1
         assert runs.start(tx, "run-2", TODAY, NOW + DAY) == 2
-    assert generation(db) == 2
+        assert advance(tx) == 3
+    assert generation(db) == 3
 
 
 def test_runs_are_recorded_with_their_end(db: Database) -> None:
@@ -157,12 +161,29 @@ def test_a_restored_database_looks_before_it_sends(db: Database, sign: str) -> N
     assert generation(db) == (0 if sign == "the mark of a copy" else 7)
 
 
+def test_after_a_restore_every_quiet_window_begins_anew(db: Database) -> None:
+    subscription = a_subscription(db)
+    looked = {"absent_looks": 1, "absent_at": NOW, "look_step": 2, "next_look_at": NOW + DAY}
+    perhaps_sent = ("unknown", "sending", "held")
+    ids = {
+        state: a_payment(db, subscription, TODAY + i * DAY, state=state, **looked)
+        for i, state in enumerate((*perhaps_sent, "open", "void", "parked"))
+    }
+    with db.transaction() as tx:
+        restart_quiet_windows(tx, NOW + DAY)
+    for state, payment in ids.items():
+        row = state_of(db, payment)
+        anew = (NOW + DAY, 0, None, 0, None)
+        seen = (row.deadline_at, row.absent_looks, row.absent_at, row.look_step, row.next_look_at)
+        assert (seen == anew) == (state in perhaps_sent)
+
+
 def test_a_restore_is_noticed_once(db: Database) -> None:
     owned(db)
     assert restored(db, seen_generation=7) == TODAY
     payment = a_payment(db, a_subscription(db))
     with db.transaction() as tx:
-        mark_restored(tx, TODAY + DAY, 7)
+        assert not mark_restored(tx, TODAY + DAY, 7)
         assert restored_on(tx) == TODAY
     assert state_of(db, payment).state == "planned"
 

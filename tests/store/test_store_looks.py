@@ -131,6 +131,14 @@ def test_a_void_or_flagged_payment_does_not_stand_in_for_one_that_is_missing(
     assert prove_coverage(listed, 10, known, read(ledger.db, looks.count_live)) == Coverage(complete=False)
 
 
+def test_a_payment_that_is_known_to_have_vanished_need_not_be_listed(ledger: Ledger) -> None:
+    ledger.add(remote_id="r-vanished", attention="it vanished")
+    ledger.add(remote_id="r-listed")
+    listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", paid=False)]
+    known = read(ledger.db, looks.known_remotes, ["r-listed"])
+    assert prove_coverage(listed, 10, known, read(ledger.db, looks.count_live)).complete
+
+
 def test_payments_are_found_by_their_markers(ledger: Ledger) -> None:
     payment = ledger.add("planned")
     marker = row_of(ledger.db, payment).marker
@@ -162,6 +170,23 @@ def test_unpaid_payments_come_by_their_last_look_in_pages(ledger: Ledger) -> Non
     rest = read(ledger.db, looks.unpaid_page, NOW, (page[-1].looked_at, page[-1].id), 2)
     assert [row.id for row in [*page, *rest]] == [first, second, third]
     assert read(ledger.db, looks.count_unpaid, NOW) == 3
+
+
+def test_what_is_still_unpaid_is_locked_with_its_state(ledger: Ledger) -> None:
+    open_, late = ledger.add(remote_id="a"), ledger.add("uncollectible", remote_id="b")
+    paid = ledger.add("paid", remote_id="c")
+    with ledger.db.transaction() as tx:
+        assert looks.lock_unpaid(tx, [open_, late, paid, 4711]) == {open_: "open", late: "uncollectible"}
+        assert looks.lock_unpaid(tx, []) == {}
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+def test_an_unpaid_payment_is_settled_by_one_worker(ledger: Ledger) -> None:
+    first, second = ledger.add(remote_id="a"), ledger.add(remote_id="b")
+    with ledger.db.transaction() as one, ledger.db.transaction() as other:
+        other.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        assert looks.lock_unpaid(one, [first]) == {first: "open"}
+        assert looks.lock_unpaid(other, [first, second]) == {second: "open"}
 
 
 def test_a_look_is_noted_with_its_run_on_unpaid_payments_alone(ledger: Ledger) -> None:

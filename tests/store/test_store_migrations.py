@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import sleep
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -96,6 +98,21 @@ def test_processes_that_migrate_at_once_all_succeed(empty_database_url: str) -> 
     assert version(db) == SCHEMA_HEAD
     a_subscription(db)
     db.close()
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+def test_a_second_migration_waits_for_the_first(empty: Database) -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with ThreadPoolExecutor(1) as pool:
+        with empty.transaction() as tx:
+            tx.execute(text("SELECT pg_advisory_xact_lock(7233501)"))  # as another process that migrates
+            second = pool.submit(migrate, empty)
+            while not (seen := tx.execute(waiting).scalar_one()) and not second.done():
+                sleep(0.01)
+            assert (seen, second.done()) == (1, False)
+        second.result()
+    assert version(empty) == SCHEMA_HEAD
+    empty.close()
 
 
 def test_a_migration_that_fails_leaves_nothing_half_done(empty: Database) -> None:

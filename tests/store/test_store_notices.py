@@ -202,6 +202,17 @@ def test_a_result_that_comes_too_late_changes_nothing(db: Database) -> None:
     assert [found(db, row_id).state for row_id in (lost, other)] == ["unknown", "unknown"]
 
 
+def test_a_result_does_not_touch_what_another_run_sends(db: Database) -> None:
+    (row_id,) = queue(db, "key")
+    claim(db, row_id)
+    with db.transaction() as tx:
+        notices.recover(tx, NOW, True)
+        notices.requeue(tx, S.UNKNOWN, NOW)
+    claim(db, row_id, run="run-2")
+    finish(db, finished(row_id))
+    assert (found(db, row_id).state, found(db, row_id).run_id) == ("sending", "run-2")
+
+
 def test_only_queued_notices_are_retired(db: Database) -> None:
     queued, sending = queue(db, "queued", "sending")
     claim(db, sending)
@@ -247,6 +258,43 @@ def test_a_notice_is_queued_again_with_its_message_id(db: Database) -> None:
         row = found(db, row_id)
         assert (row.state, row.tries, row.next_try_at) == ("queued", 0, NOW + DAY)
         assert row.message_id == f"<{row_id}@example.org>"
+
+
+@pytest.mark.parametrize(
+    ("state", "kept"), [(S.FAILED, (None, None)), (S.UNKNOWN, (b"raw", NOW)), (S.SENT, (b"raw", NOW))]
+)
+def test_what_was_refused_is_rendered_anew_and_what_may_have_arrived_goes_out_as_it_was(
+    db: Database, state: S, kept: tuple[bytes | None, datetime | None]
+) -> None:
+    (row_id,) = queue(db, "key")
+    claim(db, row_id)
+    finish(db, finished(row_id, state, bytes=b"raw"))
+    with db.transaction() as tx:
+        notices.requeue(tx, state, NOW)
+    assert (found(db, row_id).raw, found(db, row_id).rendered_at) == kept
+
+
+@pytest.mark.parametrize(
+    ("changes", "queued"),
+    [
+        ({}, True),
+        ({"try_at": NOW + MINUTE}, False),
+        ({"new_tries": 11}, False),
+        ({"new_tries": 10}, True),
+        ({"new_state": "failed"}, False),
+    ],
+)
+def test_an_unknown_notice_goes_out_again_while_tries_are_left(
+    db: Database, changes: dict[str, Any], queued: bool
+) -> None:
+    (row_id,) = queue(db, "key")
+    claim(db, row_id)
+    finish(db, finished(row_id, S.UNKNOWN, bytes=b"raw") | changes)
+    with db.transaction() as tx:
+        assert notices.requeue_unknown(tx, NOW, 11) == queued
+    row = found(db, row_id)
+    assert (row.state == "queued") == queued
+    assert row.raw == b"raw"
 
 
 def test_the_reminders_of_one_due_date(db: Database) -> None:

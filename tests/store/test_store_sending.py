@@ -225,6 +225,15 @@ def test_a_result_that_comes_too_late_is_left_to_reconciliation(db: Database, ki
     assert attempts_of(db, late_row.id)[0].outcome == kind  # what was seen is history all the same
 
 
+def test_what_came_of_an_attempt_is_written_once_though_it_is_told_twice(db: Database) -> None:
+    (taken,) = intended(db)
+    write(db, other(taken, OutcomeKind.UNKNOWN))
+    again = created(taken)
+    assert write(db, again) == [again]
+    assert attempts_of(db, taken.id)[0].outcome == "unknown"
+    assert payment(db).state == "unknown"
+
+
 def test_a_result_does_not_touch_what_another_run_sends(db: Database) -> None:
     (taken,) = intended(db)
     recover(db)

@@ -1,0 +1,127 @@
+"""`billing status`: healthy or not, the last run, what needs a person, what comes next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from billing.app.runtime import utc_now
+from billing.app.status import Status, read_status
+from tests.daemon.daemon_kit import Finished
+from tests.databases import a_payment, a_subscription
+from tests.world import Business
+
+DAY = date(2026, 3, 1)
+Make = Callable[..., Business]
+
+
+def status(business: Business, today: date = DAY, now: datetime | None = None) -> Status:
+    with business.store() as db, db.read() as tx:
+        return read_status(tx, today, now or utc_now(), 10.0)
+
+
+def test_before_the_first_run(business: Business) -> None:
+    found = status(business)
+    assert found.healthy
+    assert found.last_run is None
+    assert found.upcoming == {"today": (0, 0), "7_days": (0, 0), "30_days": (0, 0)}
+
+
+def test_what_comes_next_counts_every_due_date(business: Business) -> None:
+    business.subscribe(
+        "month,P,N,a@example.com,5,1 month,2026-03-05",
+        "monthly-today,P,N,a@example.com,7,1 month,2026-03-01",
+        "february,P,N,a@example.com,11,1 month,2026-02-01",
+        "day,P,N,a@example.com,1,1 day,2026-03-01",
+        "week,P,N,a@example.com,2,1 week,2026-03-01",
+        "year,P,N,a@example.com,100,1 year,2027-03-01",
+    )
+    found = status(business).upcoming
+    assert found["today"][0] == 5  # february's first is late, its second is due today
+    assert found["7_days"][0] == 5 + 1 + 7 + 1  # month, seven days, a week
+    assert found["30_days"][0] == 5 + 1 + 30 + 4
+
+
+def test_a_month_of_28_days_is_due_twice_in_30(business: Business) -> None:
+    business.subscribe("ada,P,N,a@example.com,5,1 month,2026-02-01")
+    assert status(business, date(2026, 2, 1)).upcoming["30_days"] == (2, 10_000_000)
+
+
+def test_after_a_good_run(business: Business) -> None:
+    business.subscribe("ada,P,N,a@example.com,5,1 month,2026-03-01")
+    business.run(DAY)
+    found = status(business)
+    assert found.healthy
+    assert found.last_run is not None
+    assert (found.last_run["outcome"], found.last_run["payments"]["created"]) == ("ok", 1)
+    assert found.payments == {"open": (1, 5_000_000)}
+    assert found.notices == {"sent": 1}
+    assert found.subscriptions == {"active": 1}
+
+
+def test_what_needs_a_person_and_what_to_type(new_business: Make) -> None:
+    business = new_business(cycle__max_payments_per_run="0")
+    business.subscribe("ada,P,N,a@example.com,5,1 month,2026-03-01")
+    business.run(DAY)
+    found = status(business)
+    (need,) = found.needs
+    assert not found.healthy
+    assert (need.count, need.command) == (1, "billing payments list --state held")
+    assert need.items[0].command == "billing payments release 1"
+
+
+def test_no_cycle_for_days_is_no_health(business: Business) -> None:
+    business.run(DAY)
+    later = status(business, now=utc_now() + timedelta(days=3))
+    assert [need.kind for need in later.needs] == ["stale"]
+    assert "3 days" in later.needs[0].what
+    assert status(business, now=utc_now() + timedelta(hours=20)).healthy
+
+
+def test_a_run_that_stopped_early(business: Business) -> None:
+    business.subscribe("ada,P,N,a@example.com,5,1 month,2026-03-01")
+    business.sandbox.ask("PUT", "keys", {"keys": ["another"]})
+    business.run(DAY)
+    assert [(need.kind, need.command) for need in status(business).needs] == [("stopped", "billing doctor")]
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("state", ["rejected", "held", "parked", "unknown"])
+def test_each_state_that_waits_for_a_person_is_told(db: object, state: str) -> None:
+    row = a_subscription(db)  # type: ignore[arg-type]
+    a_payment(db, row, state=state, cause="a reason")  # type: ignore[arg-type]
+    with db.read() as tx:  # type: ignore[attr-defined]
+        found = read_status(tx, DAY, datetime(2026, 3, 1, tzinfo=UTC), 10.0)
+    (need,) = found.needs
+    assert need.kind == state
+    assert need.items[0].title.startswith("Payment 1 ")
+    assert "a reason" in need.items[0].detail
+
+
+def test_the_screen_and_the_document(new_business: Make, billing: Callable[..., Finished]) -> None:
+    business = new_business(cycle__max_payments_per_run="0")
+    business.subscribe(f"ada,P,N,a@example.com,19.90,1 month,{utc_now().date()}")
+    assert billing(business, "run-once", "--quiet").returncode == 1
+    screen = billing(business, "status")
+    document = json.loads(billing(business, "status", "--json").stdout)
+
+    for words in (
+        "Something needs you:",
+        "1  held payments",
+        "billing payments release 1",
+        "Last run   ",
+        "attention",
+    ):
+        assert words in screen.stdout
+    for label in ("today", "in 7 days", "in 30 days"):
+        assert label in screen.stdout
+    assert document.keys() == {
+        "healthy", "last_run", "needs", "upcoming", "payments", "notices", "subscriptions",
+    }  # fmt: skip
+    assert document["upcoming"].keys() == {"today", "7_days", "30_days"}
+    assert document["upcoming"]["today"].keys() == {"count", "amount"}
+    assert document["needs"][0].keys() == {"what", "count", "command"}
+    assert "example.com" not in screen.stdout
