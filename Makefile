@@ -10,7 +10,7 @@ BENCH  := $(VENV)/.installed-bench
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run-once daemon sandbox test check format crashtest mutants bench lock clean
+.PHONY: help run-once daemon sandbox test daemon-day check format simulate crashtest mailtest mutants bench lock clean
 
 help:           ## Show this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
@@ -27,6 +27,9 @@ sandbox: $(RUN)   ## Serve the local Mileston sandbox, so that its checkout page
 test: $(DEV)      ## Run the tests
 	$(BIN)/pytest $(ARGS)
 
+daemon-day: $(DEV)  ## Days of the daemon in which the API, the keys, the mail and it itself come and go (ARGS="--days 10")
+	$(BIN)/python -m tests.daemon.day $(ARGS)
+
 check: $(DEV)     ## Lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,11 +39,20 @@ format: $(DEV)    ## Put the code into its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+SEEDS ?= 500
+STEPS ?= 8
+simulate: $(DEV)  ## Live through SEEDS=500 worlds of faults and crashes in virtual time; SEED=N shows one of them
+	$(BIN)/python -m tests.simulation --steps $(STEPS) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+
 KILLS ?= 500
 crashtest: $(DEV)  ## Kill real processes KILLS=500 times on each database; nothing may be charged twice or missed
 	$(BIN)/python -m tests.campaign --database sqlite --kills $(KILLS) $(ARGS)
 	$(BIN)/python -m tests.campaign --database postgresql --kills $(KILLS) $(ARGS)
 	ACCEPTANCE=full $(BIN)/pytest -n 2 tests/processes/test_acceptance.py
+
+NOTICES ?= 10000
+mailtest: $(DEV)  ## Send NOTICES=10000 notices to aiosmtpd and Postfix while they die, refuse and lose connections; nobody may get two
+	$(BIN)/python -m tests.delivery --notices $(NOTICES) $(ARGS)
 
 mutants: $(DEV)   ## Switch off each guard against charging twice, and see that a test notices
 	$(BIN)/python -m tests.guards $(ARGS)

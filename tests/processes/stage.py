@@ -206,7 +206,10 @@ class Installation:
     ) -> None:
         self.nursery = nursery
         self.folder = folder
+        config = folder / "config.toml"
+        config.touch()
         self.environ = {
+            "BILLING_CONFIG": str(config),
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "HOME": str(folder),

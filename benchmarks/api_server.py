@@ -1,0 +1,77 @@
+"""The API's side: the least that can answer creates as documented, in a process of its own.
+
+The path says how long an answer takes: `/ms50/recurring-payment/create` answers after 50 ms. It runs
+until its standard input ends, so that it never outlives the benchmark.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+import sys
+import time
+
+_LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
+_numbers = itertools.count(1)
+_HEAD = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+creates = 0
+
+
+class Api(asyncio.Protocol):
+    """Answers a create with its own fields and a new id, a list with nothing, `/stats` with counts."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.data = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.data = self.data + data if self.data else data
+        while True:
+            head, separator, rest = self.data.partition(b"\r\n\r\n")
+            if not separator:
+                return
+            found = _LENGTH.search(head)
+            length = int(found[1]) if found else 0
+            if len(rest) < length:
+                return
+            self.data = rest[length:]
+            self._answer(head, rest[:length])
+
+    def _answer(self, head: bytes, body: bytes) -> None:
+        global creates
+        method, path, _ = head.split(b" ", 2)
+        if method == b"POST":
+            creates += 1
+            start = (
+                b'{"statusCode":201,"message":"Created","recurringPaymentData":{"recurringPaymentId":"rp_%d",'
+            )
+            self._write(b"201 Created", start % next(_numbers) + body[1:] + b"}", _seconds(path))
+        elif path == b"/stats":
+            self._write(b"200 OK", json.dumps({"creates": creates, "cpu": time.process_time()}).encode())
+        else:
+            self._write(b"200 OK", b'{"statusCode":200,"message":"OK","recurringPaymentData":[]}')
+
+    def _write(self, status: bytes, body: bytes, seconds: float = 0) -> None:
+        answer = _HEAD % (status, len(body)) + body
+        if seconds:
+            asyncio.get_running_loop().call_later(seconds, self.transport.write, answer)
+        else:
+            self.transport.write(answer)
+
+
+def _seconds(path: bytes) -> float:
+    return int(path[3 : path.index(b"/", 3)]) / 1000 if path.startswith(b"/ms") else 0
+
+
+async def _serve() -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Api, "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())
