@@ -130,10 +130,14 @@ def _print_needs(needs: Sequence[Need], out: TextIO) -> None:
 def doctor(config: ConfigOption = None, json: JsonOption = False) -> None:
     """Check the installation; each line is ok, or says what to do."""
     import os
+    from contextlib import suppress
 
     from billing.app.doctor import all_well, examine
     from billing.app.runtime import utc_now
+    from billing.errors import ConfigError
 
+    with suppress(ConfigError):  # which the first line will tell
+        read_config(config)  # sets up what keeps secrets out of libraries' warnings
     found = []
     for finding in examine(config, os.environ, utc_now()):
         found.append(finding)

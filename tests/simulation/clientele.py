@@ -111,7 +111,8 @@ class Clientele:
 
     def restore(self, snapshot: dict[str, Agreement]) -> None:
         """Back to what was agreed then; what the lost time may have charged stays possible."""
-        lost, self.agreements = self.agreements, copy.deepcopy(snapshot)
+        lost, self.agreements = {**self.forgotten, **self.agreements}, copy.deepcopy(snapshot)
+        self.forgotten = {}
         for reference, agreement in lost.items():
             if reference in self.agreements:
                 self.agreements[reference].mays |= agreement.mays | agreement.musts

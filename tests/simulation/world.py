@@ -35,8 +35,9 @@ _GAPS = {
 """Seconds between two starts and how often they are so, by the world's tempo."""
 _SPAN = {"minutes": 0.1, "hours": 2, "days": 15, "weeks": 60}
 """About how many days the faulty part of a world lasts."""
-_TAIL_GAPS = (1300.0, 1300.0, DAY, DAY, 2 * DAY, 4 * DAY)
-_LONGEST_TAIL = 24
+_SOON = 1300.0
+_TAIL_GAPS = (_SOON, _SOON, DAY, _SOON, DAY, _SOON, 2 * DAY, _SOON, 4 * DAY, _SOON)
+_LONGEST_TAIL = 30
 _POINTS = 70
 """About so many points where it may die has an ordinary run."""
 
@@ -136,7 +137,7 @@ class World:
         self.calm = self.api.calm = self.mailbox.calm = True
         self.trace.note("world", "the quiet tail begins")
         for n in range(_LONGEST_TAIL):
-            await asyncio.sleep(_TAIL_GAPS[min(n, len(_TAIL_GAPS) - 1)])
+            await asyncio.sleep(_TAIL_GAPS[n if n < len(_TAIL_GAPS) else 8 + n % 2])
             await self.persons.settle_everything()
             await asyncio.sleep(2.0)
             run = self._start(lambda _process, _run: None)

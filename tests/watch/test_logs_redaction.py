@@ -66,7 +66,7 @@ handler = logging.StreamHandler(sys.stdout)
 handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
 own.addHandler(handler)
 own.setLevel(logging.DEBUG)
-for logger in (log, own, early, logging.getLogger(), logging.getLogger("httpx")):
+for logger in (log, own, early):
     for secret in planted:
         logger.error("plain " + secret)
         logger.error("argument %s and %r", secret, [secret])
