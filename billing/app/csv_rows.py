@@ -26,6 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _PLAIN_EMAIL = re.compile(
     r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}"
 )
+_GUARDED = re.compile(r"'+[=+\-@]")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _LOCALE = re.compile(r"[a-zA-Z]{2,3}(?:[-_][a-zA-Z0-9]{2,8})*")
 _WALLET = re.compile(r"[A-Za-z0-9]{20,100}")
@@ -165,6 +166,8 @@ def _cell(column: str, cell: str) -> Any:
     if _CONTROL.search(cell):
         raise ValueError("it holds a control character; take it out")
     text = cell.strip()
+    if _GUARDED.match(text):
+        text = text[1:]  # our own export put it there, against spreadsheets that run formulas
     if not text:
         if column in OPTIONAL:
             return None

@@ -142,9 +142,10 @@ def release(db: Database, payment_ids: list[int], now: datetime, reason: str) ->
         doubtful_through = restored_on(tx) or date.min
         for row in rows:
             old = PaymentState(row.state)
-            doubtful = old is PaymentState.HELD and row.due_on <= doubtful_through
-            new = PaymentState.UNKNOWN if doubtful else PaymentState.PLANNED
-            payments.move(tx, [row.id], old, new, now, cause="", attention="")
+            payments.move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention="")
+            if old is not PaymentState.PARKED and row.due_on <= doubtful_through:
+                # It may have been released and sent before, in the time that the restore lost.
+                payments.move(tx, [row.id], PaymentState.PLANNED, PaymentState.UNKNOWN, now)
             _log(tx, now, "released", reason, row.subscription_id, row.id)
     return [row.id for row in rows]
 

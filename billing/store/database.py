@@ -265,7 +265,12 @@ def restart_quiet_windows(tx: Connection, now: datetime) -> None:
 
     So every payment that may have been sent then is looked for as if its attempt had ended now.
     """
-    perhaps_sent = (PaymentState.UNKNOWN.value, PaymentState.SENDING.value, PaymentState.HELD.value)
+    perhaps_sent = (
+        PaymentState.UNKNOWN.value,
+        PaymentState.SENDING.value,
+        PaymentState.HELD.value,
+        PaymentState.REJECTED.value,
+    )
     tx.execute(
         update(payments).where(payments.c.state.in_(perhaps_sent)).values(deadline_at=now, **NOT_LOOKED)
     )

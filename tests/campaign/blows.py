@@ -148,14 +148,14 @@ def lock_database(world: World, rng: random.Random, _: str) -> None:
 
 
 def cut_connections(world: World, rng: random.Random, _: str) -> None:
-    """PostgreSQL ends every connection of every worker."""
+    """PostgreSQL ends every connection of every worker, and none of the campaign's own."""
     child, _name = world.start_run(rng)
     child.ends_within(rng.uniform(0.01, world.span))
     with world.db.transaction() as tx:
         cut = tx.execute(
             text(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                "WHERE datname = current_database() AND application_name = 'billing'"
             )
         ).scalar_one()
     world.finish(child)

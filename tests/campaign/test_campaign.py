@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.campaign.points import crash_points
@@ -14,7 +16,7 @@ from tests.processes.stage import COPIER, quick_folder
 
 
 @pytest.fixture(scope="module")
-def nursery() -> object:
+def nursery() -> Iterator[Nursery]:
     with Nursery() as opened:
         yield opened
 

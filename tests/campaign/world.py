@@ -16,6 +16,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import event
+
 from billing.store.database import Database
 from tests.campaign.blows import BLOWS
 from tests.campaign.tally import Tally
@@ -73,6 +75,12 @@ def _last_words(err: str) -> str:
     return lines[-1].partition(" (")[0][:120]
 
 
+def _introduce(connection: Any, _record: object) -> None:
+    """The campaign's own connections have a name of their own."""
+    connection.execute("SET application_name = 'campaign'")
+    connection.commit()
+
+
 class World:
     """One business, its sandbox and its processes, until so many of them were killed."""
 
@@ -105,6 +113,8 @@ class World:
             subscription(plan.reference, plan.starts_on.isoformat(), plan.interval) for plan in self.plans
         )
         self.db = Database(self.installation.environ["BILLING_DATABASE__URL"])
+        if not self.db.is_sqlite:
+            event.listen(self.db.engine, "connect", _introduce)
         self.day = FIRST_DAY
         self.span = 0.5
         """About how long an undisturbed run takes, in seconds."""

@@ -1,4 +1,4 @@
-"""Four hours around midnight in which everything fails now and then; `make daemon-day` runs whole days."""
+"""Three hours and a half around midnight in which everything fails; `make daemon-day` runs whole days."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.daemon.day import Day
 
 
 def test_every_payment_is_created_once_and_every_notice_sent_once(tmp_path: Path) -> None:
-    day = Day(tmp_path, hours=4, seed=4711, subscriptions=20, log=print)
+    day = Day(tmp_path, hours=3.5, seed=4711, subscriptions=20, log=print)
     day.run()
     assert day.starts > 1
     assert sum(day.happened.values()) > 3

@@ -56,8 +56,10 @@ class Ticks:
 
 
 @pytest.fixture
-def ticks() -> Iterator[Callable[..., Ticks]]:
-    with freeze_time(START) as frozen:
+def ticks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ticks]]:
+    # pytest's own watch goes on; but what is called by pytest, as every test is, sees the frozen clock.
+    monkeypatch.setattr("freezegun.api.call_stack_inspection_limit", 0)
+    with freeze_time(START, ignore=["_pytest."]) as frozen:
         yield lambda schedule, **length: Ticks(frozen, schedule, START + timedelta(**length))
 
 

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -128,3 +129,15 @@ def test_days_that_passed_while_it_was_down_are_caught_up_within_the_limit(
     daemon.wait_for("cycle attention")
     assert daemon.stop() == 0
     assert Counter(payment["state"] for payment in business.payments()) == {"open": 2, "held": 2}
+
+
+def test_it_bills_from_postgresql_as_well(business: Business, start_daemon: Start, postgresql: Any) -> None:
+    with postgresql.empty() as url:
+        business.environ["BILLING_DATABASE__URL"] = url
+        subscribe(business, 3)
+        daemon = start_daemon(business)
+        daemon.wait_for("cycle ok")
+        assert daemon.get("/readyz")[0] == 200
+        assert daemon.metric('billing_payments_in_state{state="open"}') == 3
+        assert daemon.stop() == 0
+        assert_each_was_charged_once(business, 3)

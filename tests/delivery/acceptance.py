@@ -72,6 +72,7 @@ class Acceptance:
             self._judge_hold(rows, taken)
             self._tell(rows, taken)
             self._resend(rows, taken)
+            self.room.close()
         return self.found
 
     def _cycles_until_none_is(self, waiting: set[str]) -> None:

@@ -26,15 +26,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def new_room(tmp_path: Path, database_url: str) -> Callable[..., Mailroom]:
+def new_room(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Mailroom]]:
     """Makes the test's mailroom; keyword arguments are its settings."""
+    rooms: list[Mailroom] = []
 
     def make(**settings: object) -> Mailroom:
         made = Mailroom(tmp_path, database_url, **settings)
         made.write_short_templates()  # what the mails say doesn't matter here
+        rooms.append(made)
         return made
 
-    return make
+    yield make
+    for made in rooms:
+        made.close()
 
 
 @pytest.fixture

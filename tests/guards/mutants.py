@@ -162,6 +162,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "    return True\n",
     ),
     _one(
+        "coverage proof: what was made since",
+        _RECONCILING + "a_list_that_lacks_what_was_made_since_proves_no_absence",
+        "billing/cycle/reconcile.py",
+        "                coverage = coverage.confirmed_by(known, made_since)\n",
+        "                pass\n",
+    ),
+    _one(
         "look before sending again",
         _RECONCILING + "the_list_is_read_again_right_before_something_is_sent_again",
         "billing/store/looks.py",

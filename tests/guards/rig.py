@@ -67,14 +67,16 @@ class Api:
 
     `script` tells what befalls the next creates: `ok`; `lost` (it took effect, the answer got lost);
     `never` (no answer and no effect); `late:60` (no answer, and it takes effect 60 s later); `died`
-    (it took effect, and our process died). The list shows what is `lag_seconds` old, at most `cap`.
+    (it took effect, and our process died). The list shows what is `lag_seconds` old.
     """
 
     clock: Clock
     script: deque[str] = field(default_factory=deque)
     made: list[Made] = field(default_factory=list)
     lag_seconds: float = 0.0
-    cap: int | None = None
+    frozen_at: datetime | None = None
+    """The list goes on showing what there was at that instant."""
+    newest_first: bool = False
     hidden: bool = False
     """The list is answered from a place that knows none of our payments."""
     believed_unpaid: bool = False
@@ -116,14 +118,16 @@ class Api:
         return [made.remote for made in self.made if made.at <= self.clock() and not made.deleted]
 
     async def list(self, limit: int) -> list[RemotePayment]:
-        """The oldest first: an order that nobody promised."""
+        """The oldest first unless told otherwise: nobody promised an order."""
         if self.hidden:
             return []
-        moment = self.clock() - timedelta(seconds=self.lag_seconds)
+        moment = self.frozen_at or self.clock() - timedelta(seconds=self.lag_seconds)
         shown = [made.remote for made in self.made if made.at <= moment and not made.deleted]
         if self.believed_unpaid:
             shown = [replace(remote, paid=False) for remote in shown]
-        return shown[: min(limit, self.cap or limit)]
+        if self.newest_first:
+            shown.reverse()
+        return shown[:limit]
 
     async def get(self, remote_id: str) -> RemotePayment | None:
         return next((remote for remote in self.live if remote.remote_id == remote_id), None)

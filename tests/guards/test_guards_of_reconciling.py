@@ -103,6 +103,25 @@ def test_one_payment_of_ours_tells_no_order_of_the_list(tmp_path: Path) -> None:
     assert rig.payment("lost").state == "unknown"
 
 
+def test_a_list_that_lacks_what_was_made_since_proves_no_absence(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, reconcile={"quiet_seconds": float(QUIET), "page_size": 6, "page_cap": 1})
+    rig.api.newest_first = True
+    for n in range(6):
+        rig.subscribe(f"seen-{n}")
+        rig.cycles_at(10 * n)
+    rig.api.frozen_at = rig.clock()
+    rig.subscribe("lost")
+    rig.api.script.append("lost")
+    rig.cycles_at(60)
+    rig.subscribe("later")
+
+    # Full, and newest first as far as one sees: only the later one's absence betrays it.
+    rig.cycles_at(70, QUIET + 80, 2 * QUIET + 90, 3 * QUIET + 100)
+
+    assert len(rig.api.creates) == 8
+    assert rig.payment("lost").state == "unknown"
+
+
 def test_only_the_own_marker_is_adopted(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.subscribe()

@@ -80,6 +80,8 @@ def _payment(
     if state not in _MADE:
         world.trace.violated(f"{key[0]} {key[1]} is still {state}")
         return
+    if key in world.witness.raced:
+        return
     if len(live) > 1 and key not in world.witness.doubles_shown:
         world.trace.count("duplicates that no list of the quiet tail showed (residual)")
         return

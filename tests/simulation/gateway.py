@@ -31,13 +31,20 @@ class ModelGateway:
     """One run's client. Every call passes points where its process may die or be stopped."""
 
     def __init__(
-        self, api: ModelApi, process: Process, witness: Witness, run_id: str, timeout: float
+        self,
+        api: ModelApi,
+        process: Process,
+        witness: Witness,
+        run_id: str,
+        timeout: float,
+        clock: Callable[[], datetime],
     ) -> None:
         self._api = api
         self._process = process
         self._witness = witness
         self._run_id = run_id
         self._timeout = timeout
+        self._clock = clock
 
     async def create(self, request: PaymentRequest, send_by: datetime) -> CreateOutcome:
         body = CreateBody(
@@ -52,14 +59,14 @@ class ModelGateway:
         if self.too_late(send_by):
             self._witness.trace.count("deadline passed before it was sent")
             return CreateOutcome(OutcomeKind.NOT_SENT, detail="its deadline had passed before it was sent")
-        self._witness.leaving(request.marker, body, self._run_id)
+        self._witness.leaving(request.marker, body, self._run_id, self._clock())
         reply = await self._exchange(
             lambda answer: self._api.receive_create(body, self._run_id, answer), "create"
         )
         return _outcome(reply, body)
 
     def too_late(self, send_by: datetime) -> bool:
-        return self._witness.trace.now() >= send_by
+        return self._clock() >= send_by
 
     async def list(self, limit: int) -> builtins.list[RemotePayment]:
         reply = await self._read(lambda: self._api.list(limit), "list")

@@ -71,6 +71,8 @@ class Options:
     settings: Settings = field(repr=False)
     blind_cap: bool = False
     """The residual risk: the list hides exactly the lost ones and none that we know of."""
+    skew: float = 0.0
+    """By how many seconds at most the clocks of processes that share the work go wrong."""
     mid_run_copies: bool = False
     """The residual risk: a plain file copy taken in the middle of a run is restored, unmarked."""
 

@@ -32,7 +32,7 @@ class Persons:
         self.rng = world.rng_people
         self.process = Process(world.loop, "person")
         self.db = ProcessDatabase(world.store, self.process, world.witness, self.rng, 0.0)
-        self.gateway = ModelGateway(world.api, self.process, world.witness, "person", 30.0)
+        self.gateway = ModelGateway(world.api, self.process, world.witness, "person", 30.0, world.trace.now)
         self.voided: set[tuple[str, str]] = set()
         self.made = 0
 

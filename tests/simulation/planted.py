@@ -104,13 +104,27 @@ def _count_nothing_unknown(feed: Any, finished: Any, late: Any, held: int) -> No
 _judge, _recover, _recover_notices = reconcile.judge, sending.recover, notices.recover
 _plan_periods, _due_on, _count = plan.plan_periods, periods.due_on, submit._Feed._count
 
-_LOST: dict[str, Any] = {"create_faults": {"lost_reply": 0.4}, "restores": 0, "stalls": 0.0, "spells": 0}
-_LATE: dict[str, Any] = {
-    "create_faults": {"late": 0.8},
-    "stale_lists": 1.0,
+_CALM: dict[str, Any] = {
     "restores": 0,
-    "tempo": "minutes",
+    "stalls": 0.0,
     "spells": 0,
+    "crashes": 0.0,
+    "read_faults": 0.0,
+    "people": 0.0,
+    "subscriptions": 5,
+}
+_LOST: dict[str, Any] = {**_CALM, "create_faults": {"lost_reply": 0.4}}
+_LATE: dict[str, Any] = {**_CALM, "create_faults": {"late": 0.8}, "stale_lists": 1.0, "tempo": "minutes"}
+BLIND_CAP: dict[str, Any] = {
+    **_CALM,
+    "create_faults": {"lost_reply": 0.3},
+    "stale_lists": 0.0,
+    "tempo": "hours",
+    "subscriptions": 3,
+    "foreign_records": 0,
+    "blind_cap": True,
+    "list_cap": 2,
+    "list_order": "oldest",
 }
 
 PLANTED = (
@@ -128,7 +142,7 @@ PLANTED = (
         "believes every list",
         _replaced(reconcile, "prove_coverage", lambda *_: Coverage(complete=True)),
         "though it exists or will",
-        {**_LOST, "list_cap": 7, "list_order": "oldest", "subscriptions": 5, "tempo": "days"},
+        {**_LOST, "list_cap": 7, "list_order": "oldest", "tempo": "days"},
     ),
     Planted(
         "sends before the intent is committed",
@@ -173,7 +187,7 @@ PLANTED = (
         "sends mail again after a crash",
         _replaced(notices, "recover", _queue_mail_again),
         "arrived twice",
-        {"crashes": 0.9, "restores": 0},
+        {"crashes": 0.9, "restores": 0, "subscriptions": 5, "tempo": "hours"},
     ),
     Planted(
         "forgets the unknown ones in its report",

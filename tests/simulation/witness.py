@@ -53,6 +53,8 @@ class Witness:
     """What the lists of the quiet tail showed as unpaid."""
     doubles_shown: set[Key] = field(default_factory=set)
     """Of which a list of the quiet tail showed more than one."""
+    raced: set[Key] = field(default_factory=set)
+    """Of which a duplicate was paid in the moment between the last look at it and its delete."""
     cleared: set[Key] = field(default_factory=set)
     """For which a person found out that there is nothing at the API, and said so."""
 
@@ -61,7 +63,7 @@ class Witness:
 
     # What the program puts on the wire
 
-    def leaving(self, marker: str, body: CreateBody, run_id: str) -> None:
+    def leaving(self, marker: str, body: CreateBody, run_id: str, now: datetime) -> None:
         """The bytes of a create leave now: its intent must be committed, its lease not over."""
         key = (body.email, body.due_on)
         if self.markers.setdefault(key, marker) != marker or self.keys.setdefault(marker, key) != key:
@@ -74,7 +76,7 @@ class Witness:
             run_id,
             marker,
         )
-        fault = self._intent_fault(rows, body, run_id)
+        fault = self._intent_fault(rows, body, run_id, now)
         if fault:
             self.trace.violated(f"a create left for {body.email} {body.due_on} by {run_id}, but {fault}")
         agreement = self.clientele.by_email(body.email)
@@ -83,7 +85,7 @@ class Witness:
         if agreement is None or date.fromisoformat(body.due_on) not in agreement.mays:
             self.trace.violated(f"{body.email} was charged for {body.due_on}, when nothing was due")
 
-    def _intent_fault(self, rows: list[tuple[Any, ...]], body: CreateBody, run_id: str) -> str:
+    def _intent_fault(self, rows: list[tuple[Any, ...]], body: CreateBody, run_id: str, now: datetime) -> str:
         if not rows:
             return "its payment is not in the database"
         state, owner, lease, due_on, amount, email, attempts = rows[0]
@@ -91,7 +93,7 @@ class Witness:
             return f"its row is {state}"
         if owner != run_id:
             return f"its row is held by {owner}"
-        if _instant(lease) <= self.trace.now():
+        if _instant(lease) <= now:
             return "its lease is over"
         if attempts != 1:
             return f"it has {attempts} open attempts of this run"
@@ -126,6 +128,7 @@ class Witness:
             self.trace.violated(f"{who}, and never looked whether it was paid")
         elif remote.paid:
             self.trace.count("paid between the last look and the delete (residual)")
+            self.raced.add(remote.key)
         elif not self.api.live(remote.key):
             self.trace.violated(f"{who}, and no other is left")
 

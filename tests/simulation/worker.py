@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from billing.app.runtime import notice_restore, remember
@@ -93,8 +94,14 @@ async def live(world: World, run: Run) -> None:
 
 async def _cycle(world: World, run: Run) -> Report:
     process, options = run.process, world.options
+    timeout = options.settings.mileston.timeout_seconds
     db = ProcessDatabase(world.store, process, world.witness, world.rng_store, world.store_faults())
     lock = world.lock if options.alone else None
+    skew = timedelta(seconds=process.skew_seconds)
+
+    def clock() -> datetime:
+        return world.trace.now() + skew
+
     as_of = world.witness.today()
     notice_restore(db, lock, as_of, world.trace.now())
 
@@ -105,15 +112,13 @@ async def _cycle(world: World, run: Run) -> Report:
 
     ctx = Context(
         db=db,
-        gateway=ModelGateway(
-            world.api, process, world.witness, run.run_id, options.settings.mileston.timeout_seconds
-        ),
+        gateway=ModelGateway(world.api, process, world.witness, run.run_id, timeout, clock),
         transport=ModelTransport(world.mailbox, process),
         renderer=PlainRenderer(),
         settings=world.settings,
         run_id=run.run_id,
         as_of=as_of,
-        clock=world.trace.now,
+        clock=clock,
         report=Report(run.run_id, as_of),
         alone=options.alone,
         stopping=run.stopping,

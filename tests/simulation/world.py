@@ -38,6 +38,8 @@ _SPAN = {"minutes": 0.1, "hours": 2, "days": 15, "weeks": 60}
 _SOON = 1300.0
 _TAIL_GAPS = (_SOON, _SOON, DAY, _SOON, DAY, _SOON, 2 * DAY, _SOON, 4 * DAY, _SOON)
 _LONGEST_TAIL = 30
+_STALLS = ("", "create.before-send", "create.before-send", "list.answered", "delete.before-send")
+"""Where a process is stopped; '' is anywhere."""
 _POINTS = 70
 """About so many points where it may die has an ordinary run."""
 
@@ -161,6 +163,8 @@ class World:
         run_id = f"r{len(self.runs) + 1}"
         process = Process(self.loop, run_id)
         run = self.runs[run_id] = Run(run_id, process)
+        if not self.options.alone and self.options.skew:
+            process.skew_seconds = self.rng.uniform(-self.options.skew, self.options.skew)
         fate(process, run)
         self.trace.note(run_id, "starts", f"as of {self.witness.today()}")
         self.trace.count("runs started")
@@ -176,9 +180,7 @@ class World:
             process.crash_after = rng.randint(1, rng.choice((20, _POINTS, 2 * _POINTS)))
         if rng.random() < self.options.stalls:
             process.stall_seconds = rng.choice((5.0, 40.0, 600.0, 3600.0, 20_000.0))
-            process.stall_only_at = rng.choice(
-                ("", "create.before-send", "create.before-send", "list.answered")
-            )
+            process.stall_only_at = rng.choice(_STALLS)
             most = _POINTS if not process.stall_only_at else 3
             process.stall_after = rng.randint(1, most)
         if rng.random() < 0.05:
