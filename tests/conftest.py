@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +16,24 @@ from tests.databases import DIALECTS, PostgresqlServer, SqliteFiles, postgresql_
 # A slow machine is no failure: nothing here asserts a time.
 settings.register_profile("billing", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("billing")
+
+_LEVELLED = ("billing", "httpx", "httpcore", "asyncio", "apscheduler", "aiosmtplib", "alembic")
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays_as_it_was() -> Iterator[None]:
+    """Puts logging, and what catches uncaught exceptions, back as a test found them."""
+    root = logging.getLogger()
+    handlers, handle = root.handlers[:], logging.Logger.handle
+    levels = {logger: logger.level for logger in (root, *map(logging.getLogger, _LEVELLED))}
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    yield
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    for logger, level in levels.items():
+        logger.setLevel(level)
+    logging.Logger.handle = handle  # type: ignore[method-assign]
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
 
 
 @pytest.fixture(scope="session")

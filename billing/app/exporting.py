@@ -20,9 +20,9 @@ from billing.app.csv_rows import OPTIONAL, REQUIRED
 from billing.core.money import format_amount
 from billing.store.database import Database
 from billing.store.models import events, payments, subscriptions
+from billing.store.paging import paged
 from billing.store.subscriptions import terms_of
 
-_PAGE = 500
 _FORMULA = re.compile(r"'*[=+\-@]")
 _GUARDED = re.compile(r"'+[=+\-@]")
 
@@ -48,23 +48,11 @@ class Export:
     values: Callable[[Any], Mapping[str, Any]]
 
     def rows(self, db: Database) -> Iterator[Row]:
-        """All of them by id, a page at a time: no transaction stays open while the reader thinks.
-
-        (On SQLite one would keep the billing cycle from writing.) What is added meanwhile may be there
-        or not.
-        """
+        """All of them by id, a page at a time; what is added meanwhile may be there or not."""
         row_id = next(column for column in self.query.selected_columns if column.name == "id")
-        after = 0
-        while True:
-            with db.read() as connection:
-                query = self.query.where(row_id > after).order_by(row_id).limit(_PAGE)
-                page = list(connection.execute(query))
-            for row in page:
-                values = self.values(row)
-                yield {name: _plain(values[name]) for name in self.columns}
-            if len(page) < _PAGE:
-                return
-            after = page[-1].id
+        for row in paged(db, self.query, [row_id]):
+            values = self.values(row)
+            yield {name: _plain(values[name]) for name in self.columns}
 
 
 def _plain(value: Any) -> str | int | None:

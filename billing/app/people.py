@@ -19,6 +19,7 @@ from billing.errors import UsageError
 from billing.store import notices, payments, subscriptions
 from billing.store.database import Database, restored_on
 from billing.store.events import event, record
+from billing.store.paging import paged
 from billing.store.sending import open_payments
 
 _UNSENT = (PaymentState.PLANNED, PaymentState.HELD, PaymentState.REJECTED)
@@ -223,17 +224,35 @@ def resend_notice(db: Database, notice_id: int, now: datetime) -> None:
         state = NoticeState(row.state)
         if state not in (NoticeState.SENT, NoticeState.FAILED, NoticeState.UNKNOWN):
             raise UsageError(f"notice {notice_id} is {state}; only sent, failed and unknown ones are resent")
-        notices.requeue(tx, state, now, notice_id)
-        line = event(
-            now,
-            actor(),
-            "notice_resent",
-            f"it was {state}",
-            subscription_id=row.subscription_id,
-            payment_id=row.payment_id,
-            notice_id=notice_id,
-        )
-        record(tx, [line])
+        _requeue(tx, row, now)
+
+
+def resend_notices(db: Database, state: NoticeState, now: datetime) -> int:
+    """Put all failed or all unknown notices back into the queue; returns how many."""
+    if state not in (NoticeState.FAILED, NoticeState.UNKNOWN):
+        raise UsageError(f"all {state} notices can't be resent at once, only all failed or all unknown ones")
+    queued = 0
+    for listed in paged(db, notices.listed([state]), notices.ORDER):
+        with db.transaction() as tx:
+            row = notices.find(tx, listed.id)
+            if row is not None and row.state == state:
+                _requeue(tx, row, now)
+                queued += 1
+    return queued
+
+
+def _requeue(tx: Connection, row: Any, now: datetime) -> None:
+    notices.requeue(tx, NoticeState(row.state), now, row.id)
+    line = event(
+        now,
+        actor(),
+        "notice_resent",
+        f"it was {row.state}",
+        subscription_id=row.subscription_id,
+        payment_id=row.payment_id,
+        notice_id=row.id,
+    )
+    record(tx, [line])
 
 
 def _require(row: Any, *allowed: SubscriptionStatus) -> None:

@@ -28,11 +28,13 @@ def list_all(
     """All notices, oldest first."""
     from billing.core.states import NoticeState
     from billing.store import notices
+    from billing.store.paging import paged
 
     if state is not None and state not in NoticeState.__members__.values():
         raise typer.BadParameter(f"{state!r} is not a state; there are {', '.join(NoticeState)}")
-    with store(config) as (_, db), db.read() as tx:
-        documents = (document(row) for row in notices.listing(tx, [state] if state else []))
+    with store(config) as (_, db):
+        rows = paged(db, notices.listed([state] if state else []), notices.ORDER)
+        documents = (document(row) for row in rows)
         if json:
             print_json_array(documents)
             return
@@ -68,16 +70,27 @@ def preview(
 
 @app.command()
 def resend(
-    notice_id: Annotated[int, typer.Argument(metavar="ID", help="The notice's id.")],
+    notice_id: Annotated[int | None, typer.Argument(metavar="ID", help="The notice's id.")] = None,
     config: ConfigOption = None,
+    every: Annotated[
+        str | None, typer.Option("--all", metavar="STATE", help="All that are failed, or all unknown.")
+    ] = None,
 ) -> None:
     """Put a notice back into the queue; the next run sends it with the same Message-ID."""
     from billing.app import people
     from billing.app.runtime import utc_now
+    from billing.core.states import NoticeState
 
+    if (notice_id is None) == (every is None):
+        raise typer.BadParameter("give the ID of one notice, or --all failed, or --all unknown")
+    if every is not None and every not in (NoticeState.FAILED, NoticeState.UNKNOWN):
+        raise typer.BadParameter(f"--all takes failed or unknown, and not {every!r}")
     with store(config) as (_, db):
-        people.resend_notice(db, notice_id, utc_now())
-    print(f"notice {notice_id} is queued")
+        if notice_id is not None:
+            people.resend_notice(db, notice_id, utc_now())
+            print(f"notice {notice_id} is queued")
+        elif every is not None:
+            print(f"{people.resend_notices(db, NoticeState(every), utc_now())} notices are queued")
 
 
 @app.command("send-test")

@@ -38,11 +38,12 @@ def list_all(
     """Payments by due date."""
     from billing.core.states import PaymentState
     from billing.store import payments
+    from billing.store.paging import paged
 
     if state is not None and state not in PaymentState.__members__.values():
         raise typer.BadParameter(f"{state!r} is not a state; there are {', '.join(PaymentState)}")
-    with store(config) as (_, db), db.read() as tx:
-        rows = payments.listing(tx, [state] if state else [], attention=attention)
+    with store(config) as (_, db):
+        rows = paged(db, payments.listed([state] if state else [], attention=attention), payments.ORDER)
         if json:
             print_json_array(document(row) for row in rows)
             return

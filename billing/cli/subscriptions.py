@@ -59,16 +59,20 @@ def import_file(
 @app.command("list")
 def list_all(config: ConfigOption = None, json: JsonOption = False) -> None:
     """All subscriptions, by reference."""
-    from billing.store import subscriptions
+    from sqlalchemy import select
 
-    with store(config) as (_, db), db.read() as tx:
-        documents = (_document(row) for row in subscriptions.every(tx))
+    from billing.store import models, subscriptions
+    from billing.store.paging import paged
+
+    with store(config) as (_, db):
+        rows = paged(db, select(models.subscriptions), subscriptions.ORDER)
+        documents = (_document(row) for row in rows)
         if json:
             print_json_array(documents)
             return
         columns = ("reference", "plan", "amount", "interval", "status", "next_due_on")
-        rows = (tuple(str(doc[column] or "–") for column in columns) for doc in documents)
-        print_table(columns, rows, "no subscriptions yet; `billing subscriptions import FILE.csv` adds some")
+        cells = (tuple(str(doc[column] or "–") for column in columns) for doc in documents)
+        print_table(columns, cells, "no subscriptions yet; `billing subscriptions import FILE.csv` adds some")
 
 
 @app.command()

@@ -8,6 +8,9 @@ from typing import Generic, Protocol, TypeVar
 
 from billing.errors import MailError
 
+_MOST_SENDER_REFUSALS = 3
+"""A wrong sender's address costs so many notices and not all of them."""
+
 
 class Connection(Protocol):
     @property
@@ -57,6 +60,7 @@ class Pool(Generic[C]):
         self._failure: str | None = None
         self._closed = False
         self._losses = 0
+        self._sender_refusals = 0
         # A server that restarts takes every lane's message with it, perhaps twice; more in a row than
         # that, with not one answer between them, and it isn't the server's bad day but the channel.
         self._most_losses = 2 * lanes + 3
@@ -104,9 +108,13 @@ class Pool(Generic[C]):
         # Others are being served, so the channel works: go on with one lane fewer.
         return await self.take()
 
-    def note(self, *, lost: bool) -> None:
-        """Learn whether the server answered for a message or the connection was lost over it."""
+    def note(self, *, lost: bool, sender_refused: bool = False) -> None:
+        """Learn whether the server answered for a message or the connection was lost over it.
+
+        `sender_refused`: it answered that it takes nothing from our address.
+        """
         self._losses = self._losses + 1 if lost else 0
+        self._sender_refusals = self._sender_refusals + 1 if sender_refused else 0
 
     def fail(self, error: MailError) -> None:
         """Give the channel up: from now on every `take` raises the first such error's message."""
@@ -127,6 +135,11 @@ class Pool(Generic[C]):
             self._failure = (
                 f"the mail server cut the connection {self._losses} times in a row without answering for "
                 "one message; look into its log, then run again"
+            )
+        if self._sender_refusals >= _MOST_SENDER_REFUSALS and self._failure is None:
+            self._failure = (
+                f"the mail server refused our own address {self._sender_refusals} times in a row; mend "
+                "mail.from_address or its rights there, then `billing notices resend --all failed`"
             )
         if self._failure is not None:
             raise MailError(self._failure)

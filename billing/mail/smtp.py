@@ -10,38 +10,28 @@ what is lost before the dot was written is proved not sent. After it nothing is 
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
-from typing import Self, cast
+from typing import Self
 
 from aiosmtplib import (
     SMTP,
     SMTPAuthenticationError,
     SMTPException,
-    SMTPResponse,
     SMTPResponseException,
-    SMTPServerDisconnected,
 )
 
 from billing.config.schema import Mail, is_loopback
 from billing.config.secrets import Secret
 from billing.core.letters import Delivery, DeliveryKind, RenderedMail
 from billing.errors import ConfigError, MailError
+from billing.mail.conversation import FAULTS, Connection, clean_words, refuses_sender
 from billing.mail.pool import Busy, Pool
 
-_MESSAGES_A_CONNECTION = 100  # many servers cut a client off somewhere above this
-_LONGEST_WORDS = 260  # with the code and the phase around them: under 300
-_FAULTS = (SMTPException, OSError)  # OSError includes TimeoutError, lost connections and TLS errors
-_UNAVAILABLE = 421  # "closing transmission channel": allowed as the answer to anything
-_OUT_OF_STEP = 503  # "bad sequence of commands": the conversation is at fault, and no message
-_NOT_ALLOWED = (530, 534, 535, 538)  # wants a login or TLS first (RFC 4954): true of every message
 _MAILBOX = re.compile(r"[!-;=?-~]+@[!-;=?-~]+")  # ASCII without space, < and >
-_ADDRESS_IN_WORDS = re.compile(r"<?(?:\"[^\"]*\"|[^\s<>@\"]+)@[^\s<>@]+>?")
 
 
 class SmtpTransport:
@@ -89,7 +79,8 @@ class SmtpTransport:
             raise
         finally:
             self._pool.give(connection)
-        self._pool.note(lost=delivery.kind in (DeliveryKind.NOT_SENT, DeliveryKind.UNKNOWN))
+        lost = delivery.kind in (DeliveryKind.NOT_SENT, DeliveryKind.UNKNOWN)
+        self._pool.note(lost=lost, sender_refused=refuses_sender(delivery))
         return delivery
 
     async def probe(self) -> str:
@@ -136,7 +127,7 @@ class Server:
             phase = "the login"
             await self._login(smtp)
             return Connection(smtp, mail.smtp_timeout_seconds)
-        except _FAULTS as error:
+        except FAULTS as error:
             smtp.close()
             # A reply's exception holds the server's raw words, addresses and all: not to be chained.
             cause = None if isinstance(error, SMTPResponseException) else error
@@ -205,167 +196,6 @@ class Server:
         for form in sorted({*plain, *encoded} - {""}, key=len, reverse=True):  # the long ones hold the short
             words = words.replace(form, "****")
         return words
-
-
-class Connection:
-    """One conversation with the server: many messages, one after another."""
-
-    def __init__(self, smtp: SMTP, timeout_seconds: float) -> None:
-        if smtp.protocol is None or smtp.transport is None:
-            raise SMTPServerDisconnected("the connection was closed after the login")
-        self.handed = 0
-        self._envelope_open = False  # whether the server still holds a refused message's envelope
-        self._smtp = smtp
-        self._protocol = smtp.protocol
-        self._transport = cast(asyncio.WriteTransport, smtp.transport)
-        self._timeout_seconds = timeout_seconds
-        # Only for its public drain(): the library's protocol knows flow control, but offers no way in.
-        self._writer = asyncio.StreamWriter(self._transport, self._protocol, None, asyncio.get_running_loop())
-        # drain() then waits until the last byte of a body has left. Not 0: asyncio's TLS transport takes
-        # an empty buffer for a full one with it, and a drain may never return.
-        self._transport.set_write_buffer_limits(high=1, low=0)
-
-    @property
-    def usable(self) -> bool:
-        return self._smtp.is_connected
-
-    @property
-    def worn_out(self) -> bool:
-        return self.handed >= _MESSAGES_A_CONNECTION
-
-    async def hand_over(self, mail: RenderedMail) -> Delivery:
-        """Give one message to the server. Raises `MailError` if it takes none without login or TLS."""
-        self.handed += 1
-        phase, dotted = "MAIL FROM", False
-        try:
-            for phase, command in self._commands(mail):
-                reply = await self._smtp.execute_command(*command)
-                if not _goes_on(phase, reply.code):
-                    return self._refused(phase, reply, mail)
-            phase = "the body"
-            ending = await self._write_body(mail.raw)
-            if not self._protocol.is_connected:
-                raise SMTPServerDisconnected("Connection lost")
-            # The dot goes out in a write of its own, and only on a connection that still stands. From
-            # here on, even if it may lie in a buffer, we can't prove that the server did not get it.
-            phase, dotted = "the final dot", True
-            self._protocol.write(ending)
-            reply = await self._protocol.read_response(timeout=self._timeout_seconds)
-        except _FAULTS as error:
-            self.drop()
-            kind = DeliveryKind.UNKNOWN if dotted else DeliveryKind.NOT_SENT
-            return Delivery(kind, _loss(phase, error))
-        except BaseException:  # cancelled: the conversation can't be taken up where it stopped
-            self.drop()
-            raise
-        return self._answered(reply, mail)
-
-    async def quit(self) -> None:
-        """Part politely, as far as the server lets us, and close."""
-        try:
-            await self._smtp.execute_command(b"QUIT", timeout=min(self._timeout_seconds, 5.0))
-        except _FAULTS:
-            pass
-        finally:
-            self.drop()
-
-    def drop(self) -> None:
-        if self._protocol.transport is not None:  # asyncio breaks if a connection that ended is aborted
-            self._transport.abort()  # close() alone would linger: over TLS it awaits a farewell
-        self._smtp.close()
-
-    def description(self) -> str:
-        """The server's name, how the line is protected, and what it allows."""
-        greeting = self._smtp.last_ehlo_response
-        name = clean_words(greeting.message).partition(" ")[0] if greeting else "nobody"
-        tls = self._transport.get_extra_info("ssl_object")
-        size = self._smtp.esmtp_extensions.get("size", "")
-        limit = f", messages up to {int(size) // 1024} KiB" if size.isdecimal() and int(size) else ""
-        return f"answers as {name}, {tls.version() if tls else 'no TLS (this machine)'}{limit}"
-
-    def _commands(self, mail: RenderedMail) -> Iterator[tuple[str, tuple[bytes, ...]]]:
-        """The commands before the body, each with the name of its phase."""
-        if self._envelope_open:  # RSET, or this message would join the refused one
-            yield "RSET", (b"RSET",)
-        options = []
-        if self._smtp.supports_extension("size"):
-            options.append(b"SIZE=%d" % len(mail.raw))
-        if not mail.raw.isascii() and self._smtp.supports_extension("8bitmime"):
-            options.append(b"BODY=8BITMIME")
-        self._envelope_open = True
-        yield "MAIL FROM", (b"MAIL", b"FROM:<%b>" % mail.sender.encode(), *options)
-        yield "RCPT TO", (b"RCPT", b"TO:<%b>" % mail.recipient.encode())
-        yield "DATA", (b"DATA",)
-
-    async def _write_body(self, raw: bytes) -> bytes:
-        """Write all of the body and wait until it has left; returns the bytes that end it."""
-        body = raw.replace(b"\r\n.", b"\r\n..")
-        self._protocol.write(b"." + body if body.startswith(b".") else body)
-        async with asyncio.timeout(self._timeout_seconds):
-            await self._writer.drain()
-        return b".\r\n" if raw.endswith(b"\r\n") else b"\r\n.\r\n"
-
-    def _refused(self, phase: str, reply: SMTPResponse, mail: RenderedMail) -> Delivery:
-        """The server's no before the body; the connection stays good unless it says otherwise."""
-        words = _words(phase, reply, mail)
-        if reply.code in _NOT_ALLOWED:
-            self.drop()
-            raise MailError(
-                f"the mail server takes no mail as it is configured: {words}; "
-                "check mail.smtp_username, BILLING_SMTP_PASSWORD and mail.smtp_tls"
-            )
-        if phase == "RSET" or reply.code in (_UNAVAILABLE, _OUT_OF_STEP) or not _is_refusal(reply):
-            self.drop()
-            return Delivery(DeliveryKind.NOT_SENT, words)
-        return Delivery(DeliveryKind.RETRY if reply.code < 500 else DeliveryKind.FAILED, words)
-
-    def _answered(self, reply: SMTPResponse, mail: RenderedMail) -> Delivery:
-        """What the reply to the final dot means.
-
-        With either reply the server has to clear the envelope (RFC 5321, 4.1.1.4), but after a refusal by
-        its policy Postfix keeps it: so only a 2xx spares the next message the RSET.
-        """
-        if 200 <= reply.code < 300:
-            self._envelope_open = False
-            return Delivery(DeliveryKind.SENT, f"{reply.code} {clean_words(reply.message)}")
-        words = _words("the final dot", reply, mail)
-        if reply.code == _UNAVAILABLE or not _is_refusal(reply):
-            self.drop()
-        if not _is_refusal(reply):  # a riddle instead of an answer
-            return Delivery(DeliveryKind.UNKNOWN, words)
-        return Delivery(DeliveryKind.RETRY if reply.code < 500 else DeliveryKind.FAILED, words)
-
-
-def clean_words(text: str) -> str:
-    """A server's words as one line of at most 260 characters, without addresses and control characters."""
-    if len(text) > 2000:
-        text = text[:2000].rpartition(" ")[0]  # at a word's end: half an address would not be recognised
-    text = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(_ADDRESS_IN_WORDS.sub("<address>", text).split())[:_LONGEST_WORDS]
-
-
-def _words(phase: str, reply: SMTPResponse, mail: RenderedMail) -> str:
-    """`550 5.1.1 no such user (in reply to RCPT TO)`."""
-    text = reply.message
-    name = mail.recipient.rpartition("@")[0]
-    if len(name) > 2:  # some servers name the mailbox without its domain
-        text = re.sub(rf"(?<![\w@]){re.escape(name)}(?!\w|@)", "<address>", text, flags=re.IGNORECASE)
-    return f"{reply.code} {clean_words(text)} (in reply to {phase})"
-
-
-def _goes_on(phase: str, code: int) -> bool:
-    return code == 354 if phase == "DATA" else 200 <= code < 300
-
-
-def _is_refusal(reply: SMTPResponse) -> bool:
-    return 400 <= reply.code < 600
-
-
-def _loss(phase: str, error: Exception) -> str:
-    what = "no answer in time" if isinstance(error, TimeoutError) else "the connection was lost"
-    if isinstance(error, SMTPResponseException):
-        what = "an answer that is not SMTP"
-    return f"{what} (at {phase})"
 
 
 def _unfit(mail: RenderedMail) -> str:

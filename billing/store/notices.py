@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from billing.core.states import NoticeKind, NoticeState
@@ -226,20 +226,28 @@ def sent_reminders(tx: Connection, subscription_id: int, due_on: date) -> list[i
     return [days for days in tx.execute(query).scalars() if days is not None]
 
 
+ORDER = (_N.id,)
+"""How lists of notices go."""
+
+
 def listing(
     tx: Connection, states: Iterable[str] = (), subscription_id: int | None = None
 ) -> Iterator[Row[Any]]:
     """Notices, oldest first, with their subscription's reference and e-mail; streamed."""
-    query = (
-        select(notices, subscriptions.c.reference, subscriptions.c.email)
-        .outerjoin(subscriptions, subscriptions.c.id == _N.subscription_id)
-        .order_by(_N.id)
+    query = listed(states, subscription_id).order_by(*ORDER)
+    yield from tx.execute(query.execution_options(yield_per=500))
+
+
+def listed(states: Iterable[str] = (), subscription_id: int | None = None) -> Select[Any]:
+    """The query for notices with their subscription's reference and e-mail, to be put into `ORDER`."""
+    query = select(notices, subscriptions.c.reference, subscriptions.c.email).outerjoin(
+        subscriptions, subscriptions.c.id == _N.subscription_id
     )
     if states := tuple(states):
         query = query.where(_N.state.in_(states))
     if subscription_id is not None:
         query = query.where(_N.subscription_id == subscription_id)
-    yield from tx.execute(query.execution_options(yield_per=500))
+    return query
 
 
 def find(tx: Connection, notice_id: int) -> Row[Any] | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, select, update
+from sqlalchemy import Connection, Row, Select, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from billing.core.states import NEEDS_A_PERSON, PaymentState, check_transition
@@ -98,6 +98,10 @@ def find(tx: Connection, payment_id: int) -> Row[Any] | None:
     return tx.execute(query).first()
 
 
+ORDER = (_P.due_on, _P.id)
+"""How lists of payments go."""
+
+
 def listing(
     tx: Connection,
     states: Iterable[str] = (),
@@ -105,17 +109,25 @@ def listing(
     attention: bool = False,
 ) -> Iterator[Row[Any]]:
     """Payments by due date with their subscriptions, streamed."""
-    query = _with_subscription().order_by(_P.due_on, _P.id)
+    query = listed(states, subscription_id, attention).order_by(*ORDER)
+    yield from tx.execute(query.execution_options(yield_per=500))
+
+
+def listed(
+    states: Iterable[str] = (), subscription_id: int | None = None, attention: bool = False
+) -> Select[Any]:
+    """The query for payments with their subscriptions, to be put into `ORDER`."""
+    query = _with_subscription()
     if states := tuple(states):
         query = query.where(_P.state.in_(states))
     if subscription_id is not None:
         query = query.where(_P.subscription_id == subscription_id)
     if attention:
         query = query.where(_P.attention != "")
-    yield from tx.execute(query.execution_options(yield_per=500))
+    return query
 
 
-def _with_subscription() -> Any:
+def _with_subscription() -> Select[Any]:
     s = subscriptions.c
     return select(payments, s.reference, s.plan, s.name, s.email, s.status.label("subscription_status")).join(
         subscriptions, s.id == _P.subscription_id

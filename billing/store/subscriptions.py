@@ -116,10 +116,8 @@ def references(tx: Connection) -> Iterator[str]:
     yield from tx.execute(query).scalars()
 
 
-def every(tx: Connection) -> Iterator[Row[Any]]:
-    """All subscriptions by reference, streamed."""
-    query = select(subscriptions).order_by(_S.reference)
-    yield from tx.execute(query.execution_options(yield_per=500))
+ORDER = (_S.reference,)
+"""How lists of subscriptions go."""
 
 
 def count(tx: Connection) -> int:

@@ -515,13 +515,12 @@ def test_an_api_that_cannot_be_asked_resolves_nothing(db: Database) -> None:
 # -- notices ------------------------------------------------------------------------------------------
 
 
-def a_notice(db: Database, state: str) -> int:
+def a_notice(db: Database, state: str, key: str = "key") -> int:
     with db.transaction() as tx:
         values = {"state": state, "message_id": "<1@example.org>", "lease_until": NOW, "tries": 3}
-        row = notices.new_notice(NoticeKind.PAYMENT_CREATED, "key", NOW) | values
+        row = notices.new_notice(NoticeKind.PAYMENT_CREATED, key, NOW) | values
         assert notices.insert_notices(tx, [row]) == 1
-        (found,) = notices.listing(tx)
-        return int(found.id)
+        return max(found.id for found in notices.listing(tx))
 
 
 @pytest.mark.parametrize("state", ["sent", "failed", "unknown"])
@@ -548,6 +547,18 @@ def test_no_other_notice_is_sent_again(db: Database, state: str) -> None:
 def test_a_notice_that_does_not_exist_is_refused(db: Database) -> None:
     said = refused(lambda: people.resend_notice(db, 4711, NOW), db)
     assert said == "there is no notice 4711; `billing notices list` shows them"
+
+
+def test_all_failed_notices_are_sent_again_and_no_others(db: Database) -> None:
+    failed = [a_notice(db, "failed", f"f{n}") for n in range(3)]
+    others = [a_notice(db, state, state) for state in ("unknown", "sent", "superseded")]
+    assert people.resend_notices(db, NoticeState.FAILED, NOW) == 3
+    states = {row.id: row.state for row in outbox(db)}
+    assert [states[n] for n in failed] == ["queued"] * 3
+    assert [states[n] for n in others] == ["unknown", "sent", "superseded"]
+    assert log(db) == [(ACTOR, "notice_resent", "it was failed")] * 3
+    said = refused(lambda: people.resend_notices(db, NoticeState.SENT, NOW), db)
+    assert said == "all sent notices can't be resent at once, only all failed or all unknown ones"
 
 
 def test_who_acts_is_a_person_with_a_name() -> None:

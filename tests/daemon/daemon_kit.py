@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import signal
 import socket
-import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,17 +157,3 @@ class NotifySocket:
         self._say("end")
         self._listener.join()
         self._socket.close()
-
-
-@pytest.fixture
-def own_logging() -> Iterator[None]:
-    """Puts logging, and what catches uncaught exceptions, back as they were."""
-    root = logging.getLogger()
-    handlers, level, handle = root.handlers[:], root.level, logging.Logger.handle
-    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
-    yield
-    logging.captureWarnings(False)
-    root.handlers[:], root.level = handlers, level
-    logging.Logger.handle = handle  # type: ignore[method-assign]
-    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
-    warnings.simplefilter("error")

@@ -83,7 +83,6 @@ def in_this_process(
     return Daemon(load_config(business.toml, os.environ), watcher)
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_a_key_that_is_refused_is_read_anew_once_within_the_tick(
     business: Business, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +95,6 @@ def test_a_key_that_is_refused_is_read_anew_once_within_the_tick(
     assert charged(business) == ["ada", "bob"]
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_a_key_that_stays_refused_is_not_tried_over_and_over(
     business: Business, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

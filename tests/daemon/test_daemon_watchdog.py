@@ -135,7 +135,6 @@ def test_no_cycle_that_only_waits_for_slow_servers_is_taken_for_hung(business: B
     assert longest_stall_seconds(slow) >= max(300 + pause_at_most, phases * tries * 600)
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_a_hung_cycle_starves_the_watchdog_of_the_daemon(
     business: Business, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,9 @@ from collections import Counter
 
 import pytest
 
-from billing.app.runtime import Hooks
+from billing.app.people import resend_notices
+from billing.app.runtime import Hooks, open_store
+from billing.core.states import NoticeState
 from tests.delivery.mailroom import NOON, RETRY_SECONDS, Clock, Mailroom, address
 from tests.mail.smtp_server import Action, Cut, Fault, Say, SmtpServer, Stall
 
@@ -154,5 +156,51 @@ def test_a_cycle_that_is_asked_to_stop_leaves_the_rest_queued(room: Mailroom) ->
             assert 10 <= counts["sent"] <= 12
             await room.cycle()
             assert sorted(server.recipients()) == sorted(address(n) for n in range(1, 31))
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [
+        ("mail", "553 5.7.1 not one of your addresses"),
+        ("rcpt", "550 5.1.8 billing@example.com: domain not found"),
+        ("rcpt", "553 5.7.1 <billing@example.com>: Sender address rejected: not owned by user anna"),
+    ],
+    ids=str,
+)
+def test_a_sender_that_the_server_does_not_take_costs_a_few_notices_and_not_all(
+    room: Mailroom, phase: str, words: str
+) -> None:
+    async def main() -> None:
+        async with SmtpServer(Fault(phase, Say(words), times=None)) as server:
+            room.set(mail__concurrency=2)
+            room.serve(server.port)
+            room.subscribe(30)
+            report = await room.cycle()
+            assert (report.outcome, report.notices_failed) == ("attention", room.count()["failed"])
+            assert 3 <= report.notices_failed <= 4
+            (problem,) = (problem for problem in report.problems if "our own address" in problem)
+            assert "mend mail.from_address" in problem
+            assert {row.tries for row in room.notices() if row.state == "queued"} == {0}
+
+            server.faults.clear()
+            with open_store(room.config) as db:
+                resend_notices(db, NoticeState.FAILED, NOON)
+            await room.cycle()
+            assert Counter(server.recipients()) == Counter(address(n) for n in range(1, 31))
+
+    asyncio.run(main())
+
+
+def test_messages_that_are_too_large_say_nothing_against_the_sender(room: Mailroom) -> None:
+    async def main() -> None:
+        fault = Fault("mail", Say("552 5.3.4 too large"), times=5)
+        async with SmtpServer(fault) as server:
+            room.set(mail__concurrency=1)
+            room.serve(server.port)
+            room.subscribe(8)
+            await room.cycle()
+            assert room.count() == Counter(failed=5, sent=3)
 
     asyncio.run(main())

@@ -136,13 +136,6 @@ def test_an_upsert_inserts_the_new_and_changes_the_known(db: Database) -> None:
     assert rows["new"].created_at == NOW + DAY
 
 
-def test_all_subscriptions_come_by_reference(db: Database) -> None:
-    for name in ("b", "a", "c"):
-        a_subscription(db, name)
-    with db.read() as connection:
-        assert [row.reference for row in subscriptions.every(connection)] == ["a", "b", "c"]
-
-
 def test_a_row_holds_the_terms_of_the_calendar(db: Database) -> None:
     a_subscription(
         db,

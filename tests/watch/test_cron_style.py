@@ -160,7 +160,6 @@ def test_no_ping_goes_in_the_clear_beyond_this_machine(new_business: Make, url: 
         _ = new_business(watch__ping_url=url).config
 
 
-@pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize(("quiet", "jitter"), [(True, "30"), (True, "0"), (False, "30")])
 def test_jitter_delays_runs_from_cron_and_nobody_else(
     new_business: Make, monkeypatch: pytest.MonkeyPatch, quiet: bool, jitter: str
@@ -181,7 +180,7 @@ def test_jitter_delays_runs_from_cron_and_nobody_else(
 
 
 def test_the_daemon_tells_the_monitor_as_well(
-    new_business: Make, monitor: Monitor, monkeypatch: pytest.MonkeyPatch, own_logging: None
+    new_business: Make, monitor: Monitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from billing.daemon.daemon import Daemon, NobodyWatches
 
