@@ -115,6 +115,16 @@ def _upsert(
 _TIMES = ("created_at", "updated_at")
 
 
+def _floor(old: Any, last_billed: date | None) -> date | None:
+    """The first day that changed terms may bill: after all that was billed, or passed over by a pause."""
+    passed = [last_billed] if last_billed else []
+    if old is not None:
+        terms = subscriptions.terms_of(old)
+        if old.next_period > terms.first_period():
+            passed.append(terms.due_on(old.next_period - 1))
+    return max(passed) + timedelta(days=1) if passed else None
+
+
 def _stored_row(
     row: SubscriptionRow, old: Any, last_billed: date | None, settings: Settings, now: datetime
 ) -> dict[str, Any]:
@@ -125,8 +135,7 @@ def _stored_row(
     if old is not None and subscriptions.terms_of(old) == terms:
         period = old.next_period
     else:
-        floor = last_billed + timedelta(days=1) if last_billed else None
-        period = terms.first_period(floor)
+        period = terms.first_period(_floor(old, last_billed))
     next_due = terms.next_due_on(period)
     if status == SubscriptionStatus.CANCELLED:
         next_due = None

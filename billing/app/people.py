@@ -144,7 +144,7 @@ def release(db: Database, payment_ids: list[int], now: datetime, reason: str) ->
         for row in rows:
             old = PaymentState(row.state)
             payments.move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention="")
-            if old is not PaymentState.PARKED and row.due_on <= doubtful_through:
+            if row.due_on <= doubtful_through:
                 # It may have been released and sent before, in the time that the restore lost.
                 payments.move(tx, [row.id], PaymentState.PLANNED, PaymentState.UNKNOWN, now)
             _log(tx, now, "released", reason, row.subscription_id, row.id)

@@ -270,6 +270,7 @@ def restart_quiet_windows(tx: Connection, now: datetime) -> None:
         PaymentState.SENDING.value,
         PaymentState.HELD.value,
         PaymentState.REJECTED.value,
+        PaymentState.PARKED.value,
     )
     tx.execute(
         update(payments).where(payments.c.state.in_(perhaps_sent)).values(deadline_at=now, **NOT_LOOKED)

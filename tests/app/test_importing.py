@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from billing.app import people
 from billing.app.csv_rows import REQUIRED
 from billing.app.importing import ImportResult, import_csv
 from billing.config import Settings
@@ -248,6 +249,23 @@ def test_a_new_amount_holds_from_the_next_payment_on(db: Database) -> None:
 def test_new_terms_never_bill_backwards(db: Database, terms: dict[str, str], due_on: str) -> None:
     load(db)
     billed(db, "2026-01-31", 0)
+    load(db, terms)
+    assert row_of(db).next_due_on == D(due_on)
+
+
+@pytest.mark.parametrize(
+    ("terms", "due_on"),
+    [
+        ({"amount": "25.00"}, "2026-07-31"),
+        ({"interval": "1 week"}, "2026-07-04"),
+        ({"ends_on": "2027-01-01"}, "2026-07-31"),
+    ],
+)
+def test_new_terms_never_bill_a_pause(db: Database, terms: dict[str, str], due_on: str) -> None:
+    load(db)
+    billed(db, "2026-01-31", 0)
+    people.pause(db, "acme", NOW, "on leave")
+    assert people.resume(db, "acme", NOW, D("2026-07-01"), SETTINGS, "back") == D("2026-07-31")
     load(db, terms)
     assert row_of(db).next_due_on == D(due_on)
 

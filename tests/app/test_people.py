@@ -340,14 +340,15 @@ def test_nothing_else_is_released_and_the_others_of_the_call_neither(db: Databas
     assert payment(db, held).state == "held"
 
 
+@pytest.mark.parametrize("stopped", ["held", "rejected", "parked"])
 @pytest.mark.parametrize(("due_on", "state"), [(TODAY, "unknown"), (TODAY + DAY, "planned")])
-def test_after_a_restore_what_was_held_is_looked_for_before_it_is_sent(
-    db: Database, due_on: date, state: str
+def test_after_a_restore_what_was_stopped_is_looked_for_before_it_is_sent(
+    db: Database, due_on: date, state: str, stopped: str
 ) -> None:
     claim_identity(db, "sandbox", "biz")
     with db.transaction() as tx:
         tx.execute(update(identity).values(restored_on=TODAY))
-    held = a_payment(db, a_subscription(db), due_on, state="held", absent_looks=1, absent_at=NOW)
+    held = a_payment(db, a_subscription(db), due_on, state=stopped, absent_looks=1, absent_at=NOW)
     people.release(db, [held], NOW, "")
     assert (payment(db, held).state, payment(db, held).absent_looks) == (
         state,
