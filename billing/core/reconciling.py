@@ -11,6 +11,9 @@ from billing.core.outcomes import RemotePayment
 
 # Kill Bill looks unknown payments up after 5 minutes, an hour, then daily, five times.
 BACK_OFF = (timedelta(minutes=5), timedelta(hours=1), *([timedelta(days=1)] * 5))
+VANISHED = "it is no longer at Mileston; if that was meant, void it"
+"""The attention of a payment whose remote payment is gone, until it is seen again."""
+
 _CHAIN = 5
 """So many of our own payments must stand in one order before the list's order is believed: by
 chance that happens once in 120."""

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from billing.config import Settings
 from billing.core.letters import DigestItem, Letter
+from billing.core.reconciling import VANISHED
 from billing.core.schedule import Terms
 from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
 from billing.cycle.dun import policy_for
@@ -29,8 +30,11 @@ def no_longer_holds(row: Any, today: date) -> str:
         if row.next_due_on != row.due_on:
             return "that payment will not come, or came already"
         return "" if row.due_on > today else "the due date has come"
-    if kind in (_K.PAYMENT_CREATED, _K.PAYMENT_OVERDUE) and row.payment_state != PaymentState.OPEN:
-        return f"the payment is {row.payment_state}"
+    if kind in (_K.PAYMENT_CREATED, _K.PAYMENT_OVERDUE):
+        if row.payment_state != PaymentState.OPEN:
+            return f"the payment is {row.payment_state}"
+        if row.payment_attention == VANISHED:
+            return "its pay link leads nowhere: it is no longer at Mileston"
     if kind is _K.SUBSCRIPTION_PAUSED and row.status != SubscriptionStatus.PAUSED:
         return f"the subscription is {row.status} again"
     return ""

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from billing.core.outcomes import RemotePayment
+from billing.core.reconciling import VANISHED
 from billing.core.states import NoticeKind, PaymentState
 from billing.cycle.ports import Context
 from billing.cycle.sweep import sweep
@@ -20,7 +21,6 @@ from billing.store.notices import dedupe_key, insert_notices, new_notice
 
 _PAGE = 500
 _START = (datetime.min.replace(tzinfo=UTC), 0)
-_GONE = "it is no longer at Mileston; if that was meant, void it"
 
 
 async def settle(ctx: Context) -> None:
@@ -67,6 +67,8 @@ def _settle_listed(ctx: Context, seen: dict[str, RemotePayment], began: datetime
 async def _settle_stragglers(ctx: Context, rows: Sequence[Any]) -> None:
     lanes = ctx.settings.cycle.concurrency
     for start in range(0, len(rows), lanes):
+        if ctx.stopping():
+            return
         chunk = rows[start : start + lanes]
         answers = await asyncio.gather(
             *(ctx.gateway.get(row.remote_id) for row in chunk), return_exceptions=True
@@ -97,7 +99,7 @@ def apply_looks(tx: Connection, ctx: Context, looked: Sequence[tuple[Any, Remote
     unpaid = [row for row, remote in looked if not remote.paid]
     looks.note_unpaid(tx, [row.id for row in unpaid], ctx.run_id, now)
     for row in unpaid:
-        if row.attention == _GONE:
+        if row.attention == VANISHED:
             payments.flag(tx, row.id, "", now)
     _book(tx, ctx, paid, now)
     ctx.report.checked += len(looked)
@@ -149,8 +151,8 @@ def _note_gone(tx: Connection, ctx: Context, rows: Sequence[Any]) -> None:
     looks.note_unpaid(tx, [row.id for row in rows], "", now)
     for row in rows:
         if not row.attention:
-            payments.flag(tx, row.id, _GONE, now)
+            payments.flag(tx, row.id, VANISHED, now)
             line = event(
-                now, ctx.actor, "vanished", _GONE, subscription_id=row.subscription_id, payment_id=row.id
+                now, ctx.actor, "vanished", VANISHED, subscription_id=row.subscription_id, payment_id=row.id
             )
             record(tx, [line])

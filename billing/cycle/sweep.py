@@ -70,8 +70,8 @@ def _note_unexpected(ctx: Context, row: Any) -> None:
 async def _sweep_duplicates(ctx: Context, row: Any, remotes: Sequence[RemotePayment]) -> None:
     extras = [remote for remote in remotes if remote.remote_id != row.remote_id]
     current = next((remote for remote in remotes if remote.remote_id == row.remote_id), None)
-    if current is None and row.state in _UNPAID:
-        # Cut off, or not shown yet? Or deleted by hand, or in a time that a restored backup forgot?
+    if row.state in _UNPAID and (current is None or not current.paid):
+        # A list may show what was deleted since, and lack what is there: the last one must never go.
         try:
             current = await ctx.gateway.get(row.remote_id)
             if current is None:

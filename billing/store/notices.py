@@ -105,6 +105,7 @@ def _with_rows() -> Any:
             p.amount_micros,
             p.period_end_on,
             p.payable_on,
+            p.attention.label("payment_attention"),
             p.remote_id,
             p.marker,
             p.paid_at,

@@ -11,6 +11,7 @@ import pytest
 
 from billing.app.people import cancel, pause, resume
 from billing.app.runtime import open_store
+from billing.core.reconciling import VANISHED
 from billing.core.states import NoticeKind
 from billing.cycle.deliver import deliver
 from billing.cycle.ports import Context
@@ -155,6 +156,27 @@ def test_only_an_open_payment_is_asked_for(
             assert row.words == ("250 2.0.0 taken" if end == "sent" else f"the payment is {state}")
             assert len(server.mailbox) == (end == "sent")
             assert report.outcome == "ok"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", ["payment_created", "payment_overdue"])
+def test_no_mail_leads_to_a_payment_that_is_gone(room: Mailroom, clock: Clock, kind: str) -> None:
+    for name in ("subject.txt", "txt", "html"):
+        room.write_template(f"{kind}.{name}", "{{ amount }}")
+
+    async def main() -> None:
+        async with SmtpServer() as server:
+            room.serve(server.port)
+            room.subscribe(1)
+            with open_store(room.config) as db:
+                queue_about_a_payment(db, kind, "open")
+                with db.transaction() as tx:
+                    (payment,) = payments.listing(tx)
+                    payments.flag(tx, payment.id, VANISHED, clock())
+            await room.cycle((deliver,))
+            assert [row.state for row in room.notices()] == ["superseded"]
+            assert server.mailbox == []
 
     asyncio.run(main())
 

@@ -85,7 +85,6 @@ class Process:
         self.stall_only_at = ""
         self.stall_seconds = 0.0
         self.skew_seconds = 0.0
-        self.skew_seconds = 0.0
         self.task: asyncio.Task[None] | None = None
         self._context = contextvars.copy_context()
         self._context.run(PROCESS.set, self)

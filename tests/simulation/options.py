@@ -136,6 +136,7 @@ def draw(seed: int, steps: int, rng: Random, **fixed: Any) -> Options:
         foreign_records=rng.choice((0, 0, 3)),
         settings=_settings(rng),
     )
+    options = replace(options, skew=options.quiet_seconds * rng.choice((0.0, 0.0, 0.1, 0.3)))
     return replace(options, **fixed)
 
 
