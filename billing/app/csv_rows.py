@@ -26,6 +26,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _PLAIN_EMAIL = re.compile(
     r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}"
 )
+_MOST_KNOWN = 1000
+"""Plans, amounts and dates repeat; names and addresses don't, and need not be kept."""
 _GUARDED = re.compile(r"'+[=+\-@]")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _LOCALE = re.compile(r"[a-zA-Z]{2,3}(?:[-_][a-zA-Z0-9]{2,8})*")
@@ -64,6 +66,7 @@ def read_rows(file: BinaryIO, faults: list[str]) -> Iterator[SubscriptionRow]:
     if header is None:
         return
     seen: dict[str, int] = {}
+    known: _Known = {name: {} for name in header}
     while True:
         if len(faults) >= _MOST_FAULTS:
             faults[_MOST_FAULTS:] = [f"and maybe more: reading stopped after {_MOST_FAULTS} faults"]
@@ -78,7 +81,7 @@ def read_rows(file: BinaryIO, faults: list[str]) -> Iterator[SubscriptionRow]:
             continue
         if not cells:
             continue
-        row = _row(line, header, cells, faults)
+        row = _row(line, known, cells, faults)
         if row is None:
             continue
         first = seen.setdefault(row.reference, line)
@@ -139,15 +142,24 @@ def _explain_csv(error: csv.Error) -> str:
     return f"not valid CSV: {error}"
 
 
-def _row(line: int, header: list[str], cells: list[str], faults: list[str]) -> SubscriptionRow | None:
-    if len(cells) != len(header):
-        faults.append(f"line {line}: {len(cells)} cells, and the header names {len(header)} columns")
+_Known = dict[str, dict[str, Any]]
+"""By column, in the header's order: cells that were read before, and their values."""
+
+
+def _row(line: int, known: _Known, cells: list[str], faults: list[str]) -> SubscriptionRow | None:
+    if len(cells) != len(known):
+        faults.append(f"line {line}: {len(cells)} cells, and the header names {len(known)} columns")
         return None
     values: dict[str, Any] = {}
     good = True
-    for column, cell in zip(header, cells, strict=True):
+    for (column, before), cell in zip(known.items(), cells, strict=True):
+        if cell in before:
+            values[column] = before[cell]
+            continue
         try:
             values[column] = _cell(column, cell)
+            if len(before) < _MOST_KNOWN:
+                before[cell] = values[column]
         except (BillingError, ValueError) as error:
             faults.append(f"line {line}, column {column}: {error}")
             good = False

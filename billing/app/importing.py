@@ -107,8 +107,8 @@ def _upsert(
         stored.append(new)
     subscriptions.upsert(tx, stored)
     if added := [row["reference"] for row in stored if row["reference"] not in known]:
-        ids = subscriptions.by_references(tx, added)
-        lines += [event(now, actor, "added", "imported", subscription_id=row.id) for row in ids.values()]
+        ids = subscriptions.ids_of(tx, added)
+        lines += [event(now, actor, "added", "imported", subscription_id=row_id) for row_id in ids]
     record(tx, lines)
 
 

@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Insert, event
+from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from billing.app.redaction import REDACTOR, clean_all_records
 from billing.config import Config
 from billing.store.database import Database
-from billing.store.models import events
+from billing.store.events import UNCOMMITTED
 
 RUN_ID: ContextVar[str] = ContextVar("run_id", default="")
 """The run whose cycle is going on; every line that is logged meanwhile carries it."""
@@ -121,23 +121,18 @@ def _unraisable(found: Any) -> None:
 
 def log_events(db: Database) -> None:
     """Say every line of the event log in the log as well, once it is committed and not before."""
-    event.listen(db.engine, "after_execute", _keep)
+    event.listen(db.engine, "begin", _listen)
     event.listen(db.engine, "commit", _say)
     event.listen(db.engine, "rollback", _forget)
 
 
-_PENDING = "billing_lines"
-
-
-def _keep(
-    connection: Connection, statement: Any, many: Any, one: Any, _options: object, _result: object
-) -> None:
-    if isinstance(statement, Insert) and statement.table is events and _lines.isEnabledFor(logging.INFO):
-        connection.info.setdefault(_PENDING, []).extend(many or [one])
+def _listen(connection: Connection) -> None:
+    if _lines.isEnabledFor(logging.INFO):
+        connection.info[UNCOMMITTED] = []
 
 
 def _say(connection: Connection) -> None:
-    for line in connection.info.pop(_PENDING, ()):
+    for line in connection.info.pop(UNCOMMITTED, ()):
         actor = line["actor"]
         fields = {key: line.get(key) for key in FIELDS if line.get(key) is not None}
         if actor.startswith("run:"):
@@ -149,4 +144,4 @@ def _say(connection: Connection) -> None:
 def _forget(connection: Connection) -> None:
     # A connection that the server cut can't be asked any more; what was noted on it went with it.
     if not connection.invalidated:
-        connection.info.pop(_PENDING, None)
+        connection.info.pop(UNCOMMITTED, None)

@@ -132,19 +132,30 @@ def _upcoming(tx: Connection, through: date) -> tuple[int, int]:
     """Payments to come by `through`. Each due date of short intervals counts, not only the next."""
     s = table.c
     due = (s.status == SubscriptionStatus.ACTIVE.value) & (s.next_due_on <= through)
-    row = tx.execute(select(func.count(), func.coalesce(func.sum(s.amount_micros), 0)).where(due)).one()
-    count, amount = int(row[0]), int(row[1])
+    many, sums = func.count().label("many"), func.sum(s.amount_micros).label("micros")
+    row = tx.execute(select(many, sums).where(due)).one()
+    count, amount = int(row.many), int(row.micros or 0)
     short = (
         ((s.interval_unit == "day") & (s.interval_count < 30))
         | ((s.interval_unit == "week") & (s.interval_count < 5))
         | ((s.interval_unit == "month") & (s.next_due_on <= through - timedelta(days=28)))
     )
-    for sub in tx.execute(select(table).where(due, short).execution_options(yield_per=500)):
-        terms = terms_of(sub)
+    calendar = (
+        s.anchor_on,
+        s.interval_count,
+        s.interval_unit,
+        s.bill_from,
+        s.ends_on,
+        s.cancel_on,
+        s.next_period,
+    )
+    # However many there are, few have a calendar of their own.
+    for alike in tx.execute(select(many, sums, *calendar).where(due, short).group_by(*calendar)):
+        terms = terms_of(alike)
         last = min(through, terms.last_due_on())
-        more = len(periods_due(terms.anchor_on, terms.interval, sub.next_period + 1, last))
-        count += more
-        amount += more * sub.amount_micros
+        more = len(periods_due(terms.anchor_on, terms.interval, alike.next_period + 1, last))
+        count += more * int(alike.many)
+        amount += more * int(alike.micros)
     return count, amount
 
 

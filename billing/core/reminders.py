@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 from billing.core.periods import Interval
 
@@ -19,8 +20,13 @@ def offsets_for(
     Offsets that are not shorter than the interval are dropped: they would remind of the payment
     after the next one.
     """
-    chosen = yearly_days_before if interval.shortest_days >= _A_YEAR else days_before
-    return sorted((d for d in set(chosen) if d < interval.shortest_days), reverse=True)
+    return list(_offsets(interval, tuple(days_before), tuple(yearly_days_before)))
+
+
+@lru_cache(maxsize=256)
+def _offsets(interval: Interval, days_before: tuple[int, ...], yearly: tuple[int, ...]) -> tuple[int, ...]:
+    chosen = yearly if interval.shortest_days >= _A_YEAR else days_before
+    return tuple(sorted((d for d in set(chosen) if d < interval.shortest_days), reverse=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,17 +106,18 @@ class _Outbox:
             tx,
             [
                 {
-                    "row_id": row.id,
-                    "run": ctx.run_id,
-                    "until": now + _LEASE,
-                    "to": mail.recipient,
-                    "what": mail.subject,
-                    "mid": mail.message_id,
-                    "digest": mail.sha256,
-                    "at": row.rendered_at or now,
+                    "id": row.id,
+                    "tries": row.tries,
+                    "to_address": mail.recipient,
+                    "subject": mail.subject,
+                    "message_id": mail.message_id,
+                    "sha256": mail.sha256,
+                    "rendered_at": row.rendered_at or now,
                 }
                 for row, mail in taken
             ],
+            ctx.run_id,
+            now + _LEASE,
         )
         return taken
 
@@ -144,10 +145,10 @@ class _Outbox:
 
     def _finish(self, tx: Connection, finished: list[_Posted]) -> None:
         rows = [self._after(posted) for posted in finished]
-        notices.finish(tx, rows)
+        notices.finish(tx, rows, self.ctx.run_id)
         for posted, row in zip(finished, rows, strict=True):
-            if row["new_state"] in (NoticeState.FAILED, NoticeState.UNKNOWN):
-                self._log(tx, posted.row, row["new_state"], posted.delivery.words, posted.at)
+            if row["state"] in (NoticeState.FAILED, NoticeState.UNKNOWN):
+                self._log(tx, posted.row, row["state"], posted.delivery.words, posted.at)
 
     def _after(self, posted: _Posted) -> dict[str, Any]:
         """The row of a notice after one delivery."""
@@ -172,14 +173,13 @@ class _Outbox:
             try_at = posted.at + self._back_off(1)
         sent = state is NoticeState.SENT
         return {
-            "row_id": posted.row.id,
-            "run": self.ctx.run_id,
-            "new_state": state.value,
-            "new_words": delivery.words,
-            "at": posted.at if sent else None,
-            "try_at": try_at,
-            "new_tries": tries,
-            "bytes": None if sent else posted.mail.raw,
+            "id": posted.row.id,
+            "state": state.value,
+            "words": delivery.words,
+            "sent_at": posted.at if sent else None,
+            "next_try_at": try_at,
+            "tries": tries,
+            "raw": None if sent else posted.mail.raw,
         }
 
     def _back_off(self, tries: int) -> timedelta:

@@ -107,16 +107,16 @@ def _plan_page(tx: Connection, ctx: Context, rows: list[Row[Any]]) -> int:
         tx,
         [
             {
-                "row_id": decision.subscription.id,
-                "old_period": decision.subscription.next_period,
+                "id": decision.subscription.id,
+                "was_next_period": decision.subscription.next_period,
                 "next_period": decision.plan.next_period,
                 "next_due_on": decision.plan.next_due_on,
                 "next_remind_on": decision.next_remind_on,
                 "status": decision.status,
-                "now": now,
             }
             for decision in decisions
         ],
+        now,
     )
     new = [row for row in wanted if row["marker"] in ids]
     _count(ctx, new)

@@ -116,11 +116,11 @@ def _apply(tx: Connection, ctx: Context, judged: Sequence[tuple[Any, Verdict]]) 
         tx,
         [
             {
-                "row_id": row.id,
-                "looks": v.absent_looks,
-                "absent": v.absent_at,
-                "step": v.look_step,
-                "next_at": v.next_look_at,
+                "id": row.id,
+                "absent_looks": v.absent_looks,
+                "absent_at": v.absent_at,
+                "look_step": v.look_step,
+                "next_look_at": v.next_look_at,
             }
             for row, v in unknown
             if v.finding in waiting

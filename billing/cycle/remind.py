@@ -53,7 +53,7 @@ def _remind_page(tx: Connection, ctx: Context, rows: list[Any]) -> None:
     queued, looked = [], []
     for row in rows:
         send, next_on = decide(row, ctx.settings, ctx.as_of)
-        looked.append({"row_id": row.id, "next_remind_on": next_on})
+        looked.append({"id": row.id, "next_remind_on": next_on})
         # A reminder as near or nearer went out already if the offsets were changed since.
         if send is None or any(d <= send for d in notices.sent_reminders(tx, row.id, row.next_due_on)):
             continue
@@ -91,7 +91,7 @@ def _follow_config(ctx: Context) -> None:
                 tx,
                 [
                     {
-                        "row_id": row.id,
+                        "id": row.id,
                         "next_remind_on": first_reminder_on(
                             subscriptions.terms_of(row).interval, row.next_due_on, ctx.settings
                         ),

@@ -6,9 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select
+from sqlalchemy import Connection, Row, or_, select
 
+from billing.store.bulk import insert_rows
 from billing.store.models import events
+
+UNCOMMITTED = "billing_lines"
+"""In a connection's `info`, where somebody put a list there: the lines of the transaction so far."""
 
 
 def event(
@@ -36,8 +40,9 @@ def event(
 def record(tx: Connection, lines: Iterable[dict[str, Any]]) -> None:
     """Append lines, in the transaction of the facts that they tell of."""
     rows = list(lines)
-    if rows:
-        tx.execute(insert(events), rows)
+    insert_rows(tx, events, rows)
+    if (listening := tx.info.get(UNCOMMITTED)) is not None:
+        listening.extend(rows)
 
 
 def about(tx: Connection, subscription_id: int, payment_ids: Sequence[int] = ()) -> list[Row[Any]]:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, exists, func, or_, select, update
+from sqlalchemy import Connection, Row, exists, func, or_, select, update
 
 from billing.core.reconciling import KnownRemote, LostCreate
 from billing.core.states import PaymentState
+from billing.store.bulk import update_rows
 from billing.store.models import payments, subscriptions
 
 _P = payments.c
@@ -104,22 +105,9 @@ def by_marker(tx: Connection, markers: Sequence[str]) -> dict[str, Row[Any]]:
     return found
 
 
-_NOTE_LOOK = (
-    update(payments)
-    .where(_P.id == bindparam("row_id"), _P.state == PaymentState.UNKNOWN.value)
-    .values(
-        absent_looks=bindparam("looks"),
-        absent_at=bindparam("absent"),
-        look_step=bindparam("step"),
-        next_look_at=bindparam("next_at"),
-    )
-)
-
-
 def note_looks(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Write what one look taught. Rows hold: row_id, looks, absent, step, next_at."""
-    if rows:
-        tx.execute(_NOTE_LOOK, list(rows))
+    """Write what one look taught. Rows hold: id, absent_looks, absent_at, look_step, next_look_at."""
+    update_rows(tx, payments, rows, _P.state == PaymentState.UNKNOWN.value)
 
 
 def unpaid_page(

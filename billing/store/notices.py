@@ -7,10 +7,10 @@ from datetime import date, datetime
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, Select, func, select, update
 
 from billing.core.states import NoticeKind, NoticeState
+from billing.store.bulk import insert_rows, update_rows
 from billing.store.models import notices, payments, subscriptions
 
 _N = notices.c
@@ -56,12 +56,7 @@ def new_notice(
 
 def insert_notices(tx: Connection, rows: Sequence[dict[str, Any]]) -> int:
     """Queue notices; one whose dedupe key was ever used is left out. Answers how many were new."""
-    if not rows:
-        return 0
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    # Not by rowcount: of many rows at once PostgreSQL's driver does not know it.
-    statement = dialect.insert(notices).on_conflict_do_nothing().returning(_N.id)
-    return len(tx.execute(statement, list(rows)).all())
+    return insert_rows(tx, notices, rows, skip_known=True)
 
 
 def queued_page(tx: Connection, now: datetime, after: tuple[datetime, int], limit: int) -> list[Row[Any]]:
@@ -122,58 +117,31 @@ def with_rows(tx: Connection, notice_id: int) -> Row[Any] | None:
     return tx.execute(_with_rows().where(_N.id == notice_id)).first()
 
 
-_CLAIM = (
-    update(notices)
-    .where(_N.id == bindparam("row_id"), _N.state == NoticeState.QUEUED.value)
-    .values(
-        state=NoticeState.SENDING.value,
-        run_id=bindparam("run"),
-        lease_until=bindparam("until"),
-        tries=_N.tries + 1,
-        to_address=bindparam("to"),
-        subject=bindparam("what"),
-        message_id=bindparam("mid"),
-        sha256=bindparam("digest"),
-        rendered_at=bindparam("at"),
-    )
-)
+def claim(tx: Connection, rows: Sequence[dict[str, Any]], run_id: str, until: datetime) -> None:
+    """Mark rendered notices as being sent by a run, before the mail server hears of them.
 
-
-def claim(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Mark rendered notices as being sent, before the mail server hears of them.
-
-    Rows hold: row_id, run, until, to, what (subject), mid (Message-ID), digest, at (rendered).
+    Rows hold: id, tries (before), to_address, subject, message_id, sha256, rendered_at.
     """
-    if rows and tx.execute(_CLAIM, list(rows)).rowcount != len(rows):
+    claimed = update_rows(
+        tx,
+        notices,
+        [{**row, "tries": row["tries"] + 1} for row in rows],
+        _N.state == NoticeState.QUEUED.value,
+        state=NoticeState.SENDING.value,
+        run_id=run_id,
+        lease_until=until,
+    )
+    if claimed != len(rows):
         raise RuntimeError("a notice was taken by somebody else under our lock")
 
 
-_FINISH = (
-    update(notices)
-    .where(
-        _N.id == bindparam("row_id"),
-        _N.state == NoticeState.SENDING.value,
-        _N.run_id == bindparam("run"),
-    )
-    .values(
-        state=bindparam("new_state"),
-        words=bindparam("new_words"),
-        sent_at=bindparam("at"),
-        next_try_at=bindparam("try_at"),
-        tries=bindparam("new_tries"),
-        raw=bindparam("bytes"),
-        lease_until=None,
-    )
-)
+def finish(tx: Connection, rows: Sequence[dict[str, Any]], run_id: str) -> None:
+    """Write what came of a run's sending.
 
-
-def finish(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Write what came of sending.
-
-    Rows hold: row_id, run, new_state, new_words, at, try_at, new_tries, bytes.
+    Rows hold: id, state, words, sent_at, next_try_at, tries, raw.
     """
-    if rows:
-        tx.execute(_FINISH, list(rows))
+    sending = (_N.state == NoticeState.SENDING.value, _N.run_id == run_id)
+    update_rows(tx, notices, rows, *sending, lease_until=None)
 
 
 def retire(tx: Connection, notice_ids: Sequence[int], state: NoticeState, words: str) -> None:

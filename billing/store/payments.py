@@ -7,9 +7,9 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, case, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from billing.core.states import NEEDS_A_PERSON, PaymentState, check_transition
+from billing.store.bulk import insert_returning
 from billing.store.models import attempts, payments, subscriptions
 
 _P = payments.c
@@ -25,11 +25,7 @@ def insert_payments(tx: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[s
     A period that already has its payment is left alone and missing from the answer: a conflict means
     that the work was done (getlago/lago-api#2681).
     """
-    if not rows:
-        return {}
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(payments).on_conflict_do_nothing().returning(_P.id, _P.marker)
-    return {row.marker: row.id for row in tx.execute(statement, list(rows))}
+    return {row.marker: row.id for row in insert_returning(tx, payments, rows, _P.id, _P.marker)}
 
 
 def move(

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from billing.core.dunning import first_dunning_on
 from billing.core.outcomes import CreateOutcome, OutcomeKind
 from billing.core.states import NoticeKind, PaymentState, check_transition
+from billing.store.bulk import insert_rows, update_rows
 from billing.store.events import event, record
 from billing.store.models import attempts, payments
 from billing.store.notices import dedupe_key, insert_notices, new_notice
@@ -56,8 +57,9 @@ def intend(
     )
     if tx.execute(statement).rowcount != len(rows):
         raise RuntimeError("a payment was taken by somebody else under our lock")
-    tx.execute(
-        insert(attempts),
+    insert_rows(
+        tx,
+        attempts,
         [
             {
                 "payment_id": row.id,
@@ -159,36 +161,27 @@ def open_payments(
     if not opened:
         return
     check_transition(old, PaymentState.OPEN)
-    statement = (
-        update(payments)
-        .where(_P.id == bindparam("row_id"), _P.state == old.value)
-        .values(
-            state=PaymentState.OPEN.value,
-            remote_id=bindparam("remote"),
-            remote_by_at=bindparam("by_at"),
-            looked_at=bindparam("by_at"),
-            payable_on=bindparam("payable"),
-            next_dun_on=bindparam("dun_on"),
-            lease_until=None,
-            next_look_at=None,
-            cause="",
-            updated_at=bindparam("now"),
-        )
-    )
-    moved = tx.execute(
-        statement,
+    moved = update_rows(
+        tx,
+        payments,
         [
             {
-                "row_id": row.id,
-                "remote": remote_id,
-                "by_at": by_at,
-                "payable": max(row.due_on, today),
-                "dun_on": first_dunning_on(max(row.due_on, today)),
-                "now": now,
+                "id": row.id,
+                "remote_id": remote_id,
+                "remote_by_at": by_at,
+                "looked_at": by_at,
+                "payable_on": max(row.due_on, today),
+                "next_dun_on": first_dunning_on(max(row.due_on, today)),
             }
             for row, remote_id, by_at in opened
         ],
-    ).rowcount
+        _P.state == old.value,
+        state=PaymentState.OPEN.value,
+        lease_until=None,
+        next_look_at=None,
+        cause="",
+        updated_at=now,
+    )
     if moved != len(opened):
         raise RuntimeError("a payment was moved by somebody else under our lock")
     insert_notices(
@@ -217,20 +210,6 @@ def open_payments(
 def _write_unopened(tx: Connection, run_id: str, results: Sequence[Result], now: datetime) -> None:
     if not results:
         return
-    statement = (
-        update(payments)
-        .where(_P.id == bindparam("row_id"), _P.state == PaymentState.SENDING.value)
-        .values(
-            state=bindparam("new_state"),
-            cause=bindparam("new_cause"),
-            attention=bindparam("new_attention"),
-            # The sender is done with it: nothing can still be on its way from us.
-            deadline_at=bindparam("done_at"),
-            lease_until=None,
-            next_look_at=None,
-            updated_at=bindparam("now"),
-        )
-    )
     rows, lines = [], []
     for result in results:
         outcome = result.outcome
@@ -238,12 +217,12 @@ def _write_unopened(tx: Connection, run_id: str, results: Sequence[Result], now:
         check_transition(PaymentState.SENDING, new)
         rows.append(
             {
-                "row_id": result.row.id,
-                "new_state": new.value,
-                "new_cause": outcome.detail,
-                "new_attention": outcome.detail if outcome.mismatch else "",
-                "done_at": result.finished_at,
-                "now": now,
+                "id": result.row.id,
+                "state": new.value,
+                "cause": outcome.detail,
+                "attention": outcome.detail if outcome.mismatch else "",
+                # The sender is done with it: nothing can still be on its way from us.
+                "deadline_at": result.finished_at,
             }
         )
         lines.append(
@@ -256,39 +235,30 @@ def _write_unopened(tx: Connection, run_id: str, results: Sequence[Result], now:
                 payment_id=result.row.id,
             )
         )
-    if tx.execute(statement, rows).rowcount != len(rows):
+    sending = _P.state == PaymentState.SENDING.value
+    moved = update_rows(tx, payments, rows, sending, lease_until=None, next_look_at=None, updated_at=now)
+    if moved != len(rows):
         raise RuntimeError("a payment was moved by somebody else under our lock")
     record(tx, lines)
 
 
 def _finish_attempts(tx: Connection, results: Sequence[Result]) -> None:
-    statement = (
-        update(attempts)
-        .where(
-            attempts.c.payment_id == bindparam("row_id"),
-            attempts.c.number == bindparam("which"),
-            attempts.c.outcome.is_(None),
-        )
-        .values(
-            outcome=bindparam("kind"),
-            status=bindparam("answered"),
-            detail=bindparam("words"),
-            finished_at=bindparam("done_at"),
-        )
-    )
-    tx.execute(
-        statement,
+    update_rows(
+        tx,
+        attempts,
         [
             {
-                "row_id": result.row.id,
-                "which": result.row.attempts + 1,
-                "kind": result.outcome.kind.value,
-                "answered": result.outcome.status,
-                "words": result.outcome.detail,
-                "done_at": result.finished_at,
+                "payment_id": result.row.id,
+                "number": result.row.attempts + 1,
+                "outcome": result.outcome.kind.value,
+                "status": result.outcome.status,
+                "detail": result.outcome.detail,
+                "finished_at": result.finished_at,
             }
             for result in results
         ],
+        attempts.c.outcome.is_(None),
+        by=("payment_id", "number"),
     )
 
 
@@ -304,19 +274,17 @@ def recover(tx: Connection, run_id: str, now: datetime, alone: bool, limit: int)
     rows = list(tx.execute(query.order_by(_P.id).limit(limit).with_for_update(skip_locked=True)))
     check_transition(PaymentState.SENDING, PaymentState.UNKNOWN)
     if rows:
-        statement = (
-            update(payments)
-            .where(_P.id == bindparam("row_id"), _P.state == PaymentState.SENDING.value)
-            .values(
-                state=PaymentState.UNKNOWN.value,
-                cause="its run died before the outcome was written",
-                deadline_at=bindparam("ended_at"),
-                lease_until=None,
-                updated_at=now,
-            )
-        )
         ended = [min(row.deadline_at, now) if alone else row.deadline_at for row in rows]
-        tx.execute(statement, [{"row_id": r.id, "ended_at": e} for r, e in zip(rows, ended, strict=True)])
+        update_rows(
+            tx,
+            payments,
+            [{"id": row.id, "deadline_at": at} for row, at in zip(rows, ended, strict=True)],
+            _P.state == PaymentState.SENDING.value,
+            state=PaymentState.UNKNOWN.value,
+            cause="its run died before the outcome was written",
+            lease_until=None,
+            updated_at=now,
+        )
     record(
         tx,
         [

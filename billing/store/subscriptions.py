@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from billing.core.periods import Interval, Unit
 from billing.core.schedule import Terms
 from billing.core.states import SubscriptionStatus
+from billing.store.bulk import execute_many, update_rows
 from billing.store.models import subscriptions
 
 _S = subscriptions.c
@@ -50,23 +51,12 @@ def is_any_due(tx: Connection, today: date) -> bool:
     return tx.execute(select(_S.id).where(_ACTIVE, _S.next_due_on <= today).limit(1)).first() is not None
 
 
-def advance(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
+def advance(tx: Connection, rows: Sequence[dict[str, Any]], now: datetime) -> None:
     """Move schedules on.
 
-    Rows hold: row_id, old_period, next_period, next_due_on, next_remind_on, status, now.
+    Rows hold: id, was_next_period, next_period, next_due_on, next_remind_on, status.
     """
-    statement = (
-        update(subscriptions)
-        .where(_S.id == bindparam("row_id"), _S.next_period == bindparam("old_period"))
-        .values(
-            next_period=bindparam("next_period"),
-            next_due_on=bindparam("next_due_on"),
-            next_remind_on=bindparam("next_remind_on"),
-            status=bindparam("status"),
-            updated_at=bindparam("now"),
-        )
-    )
-    moved = tx.execute(statement, list(rows)).rowcount
+    moved = update_rows(tx, subscriptions, rows, updated_at=now)
     if moved != len(rows):
         raise RuntimeError(f"{len(rows) - moved} schedules were moved by somebody else under our lock")
 
@@ -92,14 +82,8 @@ def active_page(tx: Connection, after_id: int, limit: int) -> list[Row[Any]]:
 
 
 def set_next_remind(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows hold: row_id, next_remind_on."""
-    if rows:
-        tx.execute(
-            update(subscriptions)
-            .where(_S.id == bindparam("row_id"))
-            .values(next_remind_on=bindparam("next_remind_on")),
-            list(rows),
-        )
+    """Rows hold: id, next_remind_on."""
+    update_rows(tx, subscriptions, rows)
 
 
 def find(tx: Connection, reference: str) -> Row[Any] | None:
@@ -109,6 +93,10 @@ def find(tx: Connection, reference: str) -> Row[Any] | None:
 def by_references(tx: Connection, references: Sequence[str]) -> dict[str, Row[Any]]:
     query = select(subscriptions).where(_S.reference.in_(references))
     return {row.reference: row for row in tx.execute(query)}
+
+
+def ids_of(tx: Connection, references: Sequence[str]) -> list[int]:
+    return list(tx.execute(select(_S.id).where(_S.reference.in_(references))).scalars())
 
 
 def references(tx: Connection) -> Iterator[str]:
@@ -134,7 +122,7 @@ def upsert(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
     dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(subscriptions)
     changed = {key: statement.excluded[key] for key in rows[0] if key not in _KEPT_ON_UPSERT}
-    tx.execute(statement.on_conflict_do_update(index_elements=["reference"], set_=changed), list(rows))
+    execute_many(tx, statement.on_conflict_do_update(index_elements=["reference"], set_=changed), rows)
 
 
 def change(tx: Connection, subscription_id: int, now: datetime, **values: Any) -> None:

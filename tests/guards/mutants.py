@@ -58,10 +58,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "recover to unknown, not to planned",
         _SENDING + "what_a_dead_run_had_sent_is_looked_for_with_patience",
         "billing/store/sending.py",
-        "                state=PaymentState.UNKNOWN.value,\n"
-        '                cause="its run died before the outcome was written",\n',
-        "                state=PaymentState.PLANNED.value,\n"
-        '                cause="its run died before the outcome was written",\n',
+        "            state=PaymentState.UNKNOWN.value,\n"
+        '            cause="its run died before the outcome was written",\n',
+        "            state=PaymentState.PLANNED.value,\n"
+        '            cause="its run died before the outcome was written",\n',
     ),
     _one(
         "compare-and-set when taking up",

@@ -150,9 +150,9 @@ def test_payments_are_found_by_their_markers(ledger: Ledger) -> None:
 
 def test_what_a_look_taught_is_written_of_unknown_payments_alone(ledger: Ledger) -> None:
     unknown, adopted = ledger.add("unknown"), ledger.add("open")
-    taught = {"looks": 1, "absent": NOW, "step": 3, "next_at": NOW + MINUTE}
+    taught = {"absent_looks": 1, "absent_at": NOW, "look_step": 3, "next_look_at": NOW + MINUTE}
     with ledger.db.transaction() as tx:
-        looks.note_looks(tx, [{"row_id": row_id, **taught} for row_id in (unknown, adopted)])
+        looks.note_looks(tx, [{"id": row_id, **taught} for row_id in (unknown, adopted)])
         looks.note_looks(tx, [])
     row = row_of(ledger.db, unknown)
     assert (row.absent_looks, row.absent_at, row.look_step, row.next_look_at) == (1, NOW, 3, NOW + MINUTE)

@@ -27,40 +27,38 @@ def queue(db: Database, *keys: str, **changes: Any) -> list[int]:
     return [by_key[key] for key in keys]
 
 
-def claimed(row_id: int, run: str = "run-1") -> dict[str, Any]:
+def claimed(row_id: int) -> dict[str, Any]:
     return {
-        "row_id": row_id,
-        "run": run,
-        "until": LEASE,
-        "to": "zoe@example.org",
-        "what": "Your payment",
-        "mid": f"<{row_id}@example.org>",
-        "digest": "abc",
-        "at": NOW,
+        "id": row_id,
+        "tries": 0,
+        "to_address": "zoe@example.org",
+        "subject": "Your payment",
+        "message_id": f"<{row_id}@example.org>",
+        "sha256": "abc",
+        "rendered_at": NOW,
     }
 
 
 def finished(row_id: int, state: S = S.SENT, **changes: Any) -> dict[str, Any]:
     return {
-        "row_id": row_id,
-        "run": "run-1",
-        "new_state": state.value,
-        "new_words": "250 ok",
-        "at": NOW + MINUTE,
-        "try_at": NOW,
-        "new_tries": 1,
-        "bytes": None,
+        "id": row_id,
+        "state": state.value,
+        "words": "250 ok",
+        "sent_at": NOW + MINUTE,
+        "next_try_at": NOW,
+        "tries": 1,
+        "raw": None,
     } | changes
 
 
 def claim(db: Database, *ids: int, run: str = "run-1") -> None:
     with db.transaction() as tx:
-        notices.claim(tx, [claimed(row_id, run) for row_id in ids])
+        notices.claim(tx, [claimed(row_id) for row_id in ids], run, LEASE)
 
 
-def finish(db: Database, *rows: dict[str, Any]) -> None:
+def finish(db: Database, *rows: dict[str, Any], run: str = "run-1") -> None:
     with db.transaction() as tx:
-        notices.finish(tx, list(rows))
+        notices.finish(tx, list(rows), run)
 
 
 def found(db: Database, row_id: int) -> Any:
@@ -185,7 +183,7 @@ def test_a_notice_that_was_put_off_waits_with_its_bytes(db: Database) -> None:
     (row_id,) = queue(db, "key")
     claim(db, row_id)
     raw = bytes(range(256))
-    finish(db, finished(row_id, S.QUEUED, at=None, try_at=NOW + MINUTE, new_tries=4, bytes=raw))
+    finish(db, finished(row_id, S.QUEUED, sent_at=None, next_try_at=NOW + MINUTE, tries=4, raw=raw))
     row = found(db, row_id)
     assert (row.state, row.tries, row.raw, row.sent_at) == ("queued", 4, raw, None)
     assert page(db) == []
@@ -268,7 +266,7 @@ def test_what_was_refused_is_rendered_anew_and_what_may_have_arrived_goes_out_as
 ) -> None:
     (row_id,) = queue(db, "key")
     claim(db, row_id)
-    finish(db, finished(row_id, state, bytes=b"raw"))
+    finish(db, finished(row_id, state, raw=b"raw"))
     with db.transaction() as tx:
         notices.requeue(tx, state, NOW)
     assert (found(db, row_id).raw, found(db, row_id).rendered_at) == kept
@@ -278,10 +276,10 @@ def test_what_was_refused_is_rendered_anew_and_what_may_have_arrived_goes_out_as
     ("changes", "queued"),
     [
         ({}, True),
-        ({"try_at": NOW + MINUTE}, False),
-        ({"new_tries": 11}, False),
-        ({"new_tries": 10}, True),
-        ({"new_state": "failed"}, False),
+        ({"next_try_at": NOW + MINUTE}, False),
+        ({"tries": 11}, False),
+        ({"tries": 10}, True),
+        ({"state": "failed"}, False),
     ],
 )
 def test_an_unknown_notice_goes_out_again_while_tries_are_left(
@@ -289,7 +287,7 @@ def test_an_unknown_notice_goes_out_again_while_tries_are_left(
 ) -> None:
     (row_id,) = queue(db, "key")
     claim(db, row_id)
-    finish(db, finished(row_id, S.UNKNOWN, bytes=b"raw") | changes)
+    finish(db, finished(row_id, S.UNKNOWN, raw=b"raw") | changes)
     with db.transaction() as tx:
         assert notices.requeue_unknown(tx, NOW, 11) == queued
     row = found(db, row_id)

@@ -17,13 +17,12 @@ only_postgresql = pytest.mark.parametrize("dialect", ["postgresql"], indirect=Tr
 
 def advanced(row_id: int, **changes: Any) -> dict[str, Any]:
     return {
-        "row_id": row_id,
-        "old_period": 0,
+        "id": row_id,
+        "was_next_period": 0,
         "next_period": 1,
         "next_due_on": date(2026, 3, 1),
         "next_remind_on": None,
         "status": "active",
-        "now": NOW,
     } | changes
 
 
@@ -73,7 +72,7 @@ def test_reminders_come_earliest_first_and_only_for_active_ones(db: Database) ->
     with db.transaction() as tx:
         page = subscriptions.remind_page(tx, TODAY, 2)
         rest = subscriptions.remind_page(tx, TODAY, 2, after=(page[-1].next_remind_on, page[-1].id))
-        subscriptions.set_next_remind(tx, [{"row_id": first, "next_remind_on": None}])
+        subscriptions.set_next_remind(tx, [{"id": first, "next_remind_on": None}])
         subscriptions.set_next_remind(tx, [])
         left = subscriptions.remind_page(tx, TODAY, 9)
     assert [row.id for row in [*page, *rest]] == [first, second, third]
@@ -105,8 +104,8 @@ def test_active_subscriptions_with_a_next_payment_come_by_id(db: Database) -> No
 def test_schedules_move_on_together(db: Database) -> None:
     one, other = a_subscription(db, "one"), a_subscription(db, "other", next_period=4)
     with db.transaction() as tx:
-        changes = {"old_period": 4, "next_period": 9, "next_due_on": None, "status": "ended"}
-        subscriptions.advance(tx, [advanced(one), advanced(other, **changes)])
+        changes = {"was_next_period": 4, "next_period": 9, "next_due_on": None, "status": "ended"}
+        subscriptions.advance(tx, [advanced(one), advanced(other, **changes)], NOW)
     with db.read() as connection:
         rows = subscriptions.by_references(connection, ["one", "other", "none"])
     assert (rows["one"].next_period, rows["one"].next_due_on) == (1, date(2026, 3, 1))
@@ -117,7 +116,7 @@ def test_schedules_move_on_together(db: Database) -> None:
 def test_a_schedule_that_somebody_else_moved_stops_the_whole_step(db: Database) -> None:
     one, other = a_subscription(db, "one"), a_subscription(db, "other", next_period=1)
     with pytest.raises(RuntimeError, match="moved by somebody else"), db.transaction() as tx:
-        subscriptions.advance(tx, [advanced(one), advanced(other)])
+        subscriptions.advance(tx, [advanced(one), advanced(other)], NOW)
     with db.read() as connection:
         assert subscriptions.by_references(connection, ["one"])["one"].next_period == 0
 
