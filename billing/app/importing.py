@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -20,7 +21,7 @@ from billing.store import payments, subscriptions
 from billing.store.database import Database
 from billing.store.events import event, record
 
-_BATCH = 500
+_BATCH = 2000
 
 
 @dataclass
@@ -115,6 +116,11 @@ def _upsert(
 _TIMES = ("created_at", "updated_at")
 
 
+# Of a hundred thousand subscriptions few have a calendar of their own.
+_first_period = lru_cache(maxsize=4096)(Terms.first_period)
+_next_due_on = lru_cache(maxsize=4096)(Terms.next_due_on)
+
+
 def _floor(old: Any, last_billed: date | None) -> date | None:
     """The first day that changed terms may bill: after all that was billed, or passed over by a pause."""
     passed = [last_billed] if last_billed else []
@@ -135,8 +141,8 @@ def _stored_row(
     if old is not None and subscriptions.terms_of(old) == terms:
         period = old.next_period
     else:
-        period = terms.first_period(_floor(old, last_billed))
-    next_due = terms.next_due_on(period)
+        period = _first_period(terms, _floor(old, last_billed))
+    next_due = _next_due_on(terms, period)
     if status == SubscriptionStatus.CANCELLED:
         next_due = None
     elif cancel_on is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
@@ -132,9 +133,10 @@ def _writer(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | N
 
 
 def _day_text(day: date | None) -> str | None:
-    return None if day is None else f"{day:%Y-%m-%d}" if isinstance(day, datetime) else day.isoformat()
+    return None if day is None else day.isoformat()
 
 
+@lru_cache(maxsize=1024)  # a page of rows mostly has one
 def _instant_text(at: datetime | None) -> str | None:
     if at is None:
         return None

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from billing.app import people
+from billing.app import importing, people
 from billing.app.csv_rows import REQUIRED
 from billing.app.importing import ImportResult, import_csv
 from billing.config import Settings
@@ -122,7 +122,10 @@ def test_a_schedule_starts_with_the_first_period_to_be_billed(
     assert (row.next_remind_on is None) == (due_on is None)
 
 
-def test_many_subscriptions_are_stored_in_batches_with_their_progress(db: Database) -> None:
+def test_many_subscriptions_are_stored_in_batches_with_their_progress(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "_BATCH", 500)
     seen: list[int] = []
     result = load(db, *[{"reference": f"r{i}"} for i in range(1100)], progress=seen.append)
     assert counts(result) == (1100, 0, 0)
