@@ -19,8 +19,8 @@ from benchmarks.tables import Target, grouped, times
 SQLITE, POSTGRESQL = "the cycle, SQLite", "the cycle, PostgreSQL"
 WORKERS = "the cycle, PostgreSQL, a worker a core"
 BARE, NAIVE, POOL = "bare httpx, a client a lane (the limit)", "naive script", "script with one pool"
-GEVENT, PREFORK = "Celery, gevent", "Celery, as it comes"
-PROCRASTINATE = "Procrastinate"
+GEVENT, PREFORK = "Celery, gevent, as many in flight", "Celery, as it comes"
+PROCRASTINATE, ONE_BY_ONE = "Procrastinate, as many in flight", "Procrastinate, as it comes"
 STEPS = ("plan", "submit")
 LATENCIES_MS = (0, 50, 200)
 _SECONDS = 3.0
@@ -74,6 +74,7 @@ def _contestants(bench: Bench) -> Iterator[Contestant]:
     lanes, cores = bench.in_flight, os.cpu_count() or 1
     sqlite, postgresql = partial(_on_sqlite, bench), partial(_on_postgresql, bench)
     procrastinate = partial(postgresql, "procrastinate_worker", warm_up=2 * lanes, in_flight=lanes)
+    one_by_one = partial(postgresql, "procrastinate_worker", warm_up=8, in_flight=1)
     gevent = partial(postgresql, "celery_worker", warm_up=2 * lanes, pool="gevent", in_flight=lanes)
     prefork = partial(postgresql, "celery_worker", warm_up=8 * cores, pool="prefork")
     yield Contestant(BARE, partial(_without_database, "bare", in_flight=lanes), 1000, lanes)
@@ -84,6 +85,7 @@ def _contestants(bench: Bench) -> Iterator[Contestant]:
     yield Contestant(NAIVE, partial(sqlite, "naive"), 200, 1)
     yield Contestant(POOL, partial(sqlite, "pool", in_flight=lanes), 200, lanes)
     yield Contestant(PROCRASTINATE, procrastinate, 200, lanes)
+    yield Contestant(ONE_BY_ONE, one_by_one, 200, 1)
     if shutil.which("redis-server") is not None:
         yield Contestant(GEVENT, gevent, 200, lanes)
         yield Contestant(PREFORK, prefork, 200, cores)
@@ -196,7 +198,12 @@ def _judge(bench: Bench, latency_ms: int, found: Mapping[str, list[Figures]]) ->
             Target("the cycle against the naive script, 50 ms", "≥ 60 ×", times(faster), faster >= 60)
         )
     # One process against one, and where Celery takes every core, so does the program.
-    for name, like in ((PROCRASTINATE, POSTGRESQL), (GEVENT, POSTGRESQL), (PREFORK, WORKERS)):
+    for name, like in (
+        (ONE_BY_ONE, POSTGRESQL),
+        (PREFORK, WORKERS),
+        (PROCRASTINATE, POSTGRESQL),
+        (GEVENT, POSTGRESQL),
+    ):
         if name in found:
             like = like if like in found else POSTGRESQL
             faster = ratio(found[like], found[name])

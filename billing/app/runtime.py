@@ -6,7 +6,13 @@ import os
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,12 +24,13 @@ from billing.app.logs import RUN_ID, log_events
 from billing.app.observing import observed_renderer, observed_transport
 from billing.app.sandbox_host import PORT, own_sandbox
 from billing.config import Config, Settings
+from billing.core.letters import Delivery, RenderedMail
 from billing.cycle.cycle import STEPS, Step, run_cycle
 from billing.cycle.ports import Context, Gateway, Transport, never, nothing
 from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.report import Report
-from billing.errors import ConfigError, UsageError
+from billing.errors import ConfigError, MailError, UsageError
 from billing.store import subscriptions
 from billing.store.database import (
     Database,
@@ -158,7 +165,7 @@ async def open_gateway(
 
 @asynccontextmanager
 async def open_transport(config: Config, settings: Settings) -> AsyncIterator[Transport]:
-    """The mail transport that the config names."""
+    """The mail transport that the config names; one that can't be opened says so when it is to send."""
     transport: Any
     if settings.mail.transport == "smtp":
         try:
@@ -176,8 +183,23 @@ async def open_transport(config: Config, settings: Settings) -> AsyncIterator[Tr
         from billing.mail.file import FileTransport
 
         transport = FileTransport(config.resolve(settings.mail.outbox_dir))
-    async with transport:
-        yield transport
+    async with AsyncExitStack() as stack:
+        opened: Transport
+        try:
+            opened = await stack.enter_async_context(transport)
+        except MailError as error:
+            opened = _OutOfOrder(error)
+        yield opened
+
+
+class _OutOfOrder:
+    """A transport that could not be opened: payments are made all the same, and every notice waits."""
+
+    def __init__(self, fault: MailError) -> None:
+        self._fault = fault
+
+    async def send(self, mail: RenderedMail) -> Delivery:
+        raise MailError(str(self._fault))
 
 
 def templates_dir(config: Config) -> Path | None:

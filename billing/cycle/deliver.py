@@ -20,8 +20,6 @@ from billing.store.events import event, record
 _LEASE = timedelta(minutes=15)
 _MOST_TRIES = 11
 """Doubling from five minutes, the last try comes after about three and a half days."""
-_WINDOW = 200
-"""Notices taken up at once: rendered, claimed, and not yet written back."""
 
 
 async def deliver(ctx: Context) -> None:
@@ -29,12 +27,20 @@ async def deliver(ctx: Context) -> None:
     _resend_unknown(ctx)
     outbox = _Outbox(ctx)
     lanes = ctx.settings.mail.concurrency if ctx.settings.mail.transport == "smtp" else 1
-    await Pipeline(outbox.turn, outbox.send, lanes, _WINDOW).run()
+    await Pipeline(outbox.turn, outbox.send, lanes, window(lanes)).run()
     if outbox.channel_fault:
         ctx.report.problems.append(f"mail: {outbox.channel_fault}")
     with ctx.db.read() as connection:
         states = notices.count_by_state(connection)
     ctx.report.notices_held = states.get(NoticeState.QUEUED, 0) + states.get(NoticeState.UNKNOWN, 0)
+
+
+def window(lanes: int) -> int:
+    """How many notices are taken up at once: rendered, claimed, and not yet written back.
+
+    A crash leaves so many unknown at most.
+    """
+    return max(32, 8 * lanes)
 
 
 def _resend_unknown(ctx: Context) -> None:

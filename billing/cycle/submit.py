@@ -119,6 +119,8 @@ class _Feed:
         if self._stopped():
             return Result(row, CreateOutcome(OutcomeKind.NOT_SENT, detail="the run stopped"), ctx.clock())
         await self.pace.turn()
+        if self._stopped():  # a pause may have been long
+            return Result(row, CreateOutcome(OutcomeKind.NOT_SENT, detail="the run stopped"), ctx.clock())
         request = PaymentRequest(
             row.marker,
             row.plan,

@@ -152,3 +152,15 @@ def test_many_are_created_once_each_over_several_pages(business: Business) -> No
     assert len(names) == len(set(names)) == 1200
     assert [step for step in seen if step[0] == "submit"][-1] == ("submit", 1200, 1200)
     assert report.notices_sent == 1200
+
+
+def test_an_outbox_that_cannot_be_written_to_keeps_nobody_from_being_billed(business: Business) -> None:
+    business.subscribe("ada,Gold,Ada,ada@example.com,19.90,1 month,2026-02-01")
+    (business.folder / "a-file").write_text("in the way")
+    business.environ["BILLING_MAIL__OUTBOX_DIR"] = str(business.folder / "a-file" / "outbox")
+    report = business.run("2026-02-01")
+    assert (report.created, report.outcome) == (1, "attention")
+    assert "can't be written to" in report.problems[0]
+    assert [notice["state"] for notice in business.notices()] == ["queued"]
+    del business.environ["BILLING_MAIL__OUTBOX_DIR"]
+    assert business.run("2026-02-01").notices_sent == 1

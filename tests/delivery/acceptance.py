@@ -137,7 +137,10 @@ class Acceptance:
         for row in rows:
             self._judge_one(row, by_id.get(row.message_id))
         died = sum(row.words.startswith(_DIED) for row in rows)
-        must(died <= self.sender_kills * deliver._WINDOW, f"{died} unknown by {self.sender_kills} crashes")
+        must(
+            died <= self.sender_kills * deliver.window(CONCURRENCY),
+            f"{died} unknown by {self.sender_kills} crashes",
+        )
         cut = sum(self.proxy.cuts[fate.value] for fate in DOUBTFUL)
         doubt = states["unknown"] - died
         most = cut + CONCURRENCY * self.server_kills

@@ -26,7 +26,7 @@ from tests.mail.smtp_server import Cut, Fault, SmtpServer
 from tests.processes.nursery import Nursery
 
 LEASE_SECONDS = 15 * 60
-PAGE = deliver._WINDOW
+PAGE = deliver.window(1)
 
 
 @pytest.fixture(params=DIALECTS)

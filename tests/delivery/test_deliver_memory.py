@@ -18,8 +18,6 @@ from billing.core.letters import Delivery, DeliveryKind, Letter, RenderedMail
 from billing.cycle import deliver
 from tests.delivery.mailroom import Clock, Mailroom
 
-PAGE = deliver._WINDOW
-
 
 class Alive(RenderedMail):
     """A rendered mail that can be watched."""
@@ -68,13 +66,14 @@ def test_of_a_long_outbox_only_pages_are_in_memory(
     monkeypatch.setattr(runtime, "make_renderer", watch.renderer)
     monkeypatch.setattr(runtime, "open_transport", watch.transport)
     room = new_room(mail__concurrency=concurrency)
-    room.subscribe(5 * PAGE)
+    page = deliver.window(concurrency)
+    room.subscribe(5 * page)
     gc.disable()  # what is in memory must not depend on when cycles are collected
     try:
         asyncio.run(room.cycle())
     finally:
         gc.enable()
-    assert watch.handed == 5 * PAGE
-    assert room.count() == {"sent": 5 * PAGE - 5 * PAGE // 7, "queued": 5 * PAGE // 7}
+    assert watch.handed == 5 * page
+    assert room.count() == {"sent": 5 * page - 5 * page // 7, "queued": 5 * page // 7}
     # A page that was sent, as it is written back, and the next one.
-    assert PAGE <= watch.most <= 2 * PAGE
+    assert page <= watch.most <= 2 * page
