@@ -13,7 +13,6 @@ from pathlib import Path
 from sqlalchemy import create_engine, update
 
 from billing.app.people import actor
-from billing.app.runtime import sqlite_path
 from billing.config import Config
 from billing.errors import StoreError, UsageError
 from billing.store.database import Database
@@ -28,7 +27,7 @@ def back_up(config: Config, target: Path, now: datetime, *, force: bool = False)
     it was restored, and looks before it sends. Raises `UsageError` for what can't be copied or
     overwritten, `StoreError` if the copy fails.
     """
-    source = sqlite_path(config)
+    source = config.sqlite_path
     if source is None:
         raise UsageError(
             "only SQLite is copied here; PostgreSQL has its own tools: `pg_dump --format=custom`. After a "

@@ -28,6 +28,7 @@ _PLAIN_EMAIL = re.compile(
 )
 _MOST_KNOWN = 1000
 """Plans, amounts and dates repeat; names and addresses don't, and need not be kept."""
+_FORMULA = re.compile(r"'*[=+\-@]")
 _GUARDED = re.compile(r"'+[=+\-@]")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _LOCALE = re.compile(r"[a-zA-Z]{2,3}(?:[-_][a-zA-Z0-9]{2,8})*")
@@ -52,6 +53,20 @@ class SubscriptionRow:
     ends_on: date | None = None
     wallet_address: str | None = None
     locale: str | None = None
+
+
+def guarded(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula.
+
+    One that begins with `=`, `+`, `-` or `@` would be run there, so it gets a leading `'`; one that already
+    looks so gets one more, so that `unguarded(guarded(text)) == text` for every text.
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unguarded(cell: str) -> str:
+    """The text that `guarded` made a cell of."""
+    return cell[1:] if _GUARDED.match(cell) else cell
 
 
 def read_rows(file: BinaryIO, faults: list[str]) -> Iterator[SubscriptionRow]:
@@ -178,8 +193,7 @@ def _cell(column: str, cell: str) -> Any:
     if _CONTROL.search(cell):
         raise ValueError("it holds a control character; take it out")
     text = cell.strip()
-    if _GUARDED.match(text):
-        text = text[1:]  # our own export put it there, against spreadsheets that run formulas
+    text = unguarded(text)
     if not text:
         if column in OPTIONAL:
             return None

@@ -23,7 +23,6 @@ from billing.app.runtime import (
     needs_own_sandbox,
     open_gateway,
     sandbox_data,
-    sqlite_path,
     templates_dir,
 )
 from billing.app.status import reading, schema_version
@@ -118,7 +117,7 @@ def _permission_faults(config: Config, environ: Mapping[str, str]) -> Iterator[t
             yield from private_file_faults(Path(file), written=False)
     if config.path is not None and ":****@" in str(dict(_shown(config))["database.url"]):
         yield from private_file_faults(config.path, written=False)
-    path = sqlite_path(config)
+    path = config.sqlite_path
     if path is not None:
         yield from directory_faults(path.parent)
         if path.exists():
@@ -147,7 +146,7 @@ def _sqlite(_now: datetime) -> Iterator[Finding]:
 
 
 def _database(config: Config, now: datetime) -> Iterator[Finding]:
-    path = sqlite_path(config)
+    path = config.sqlite_path
     if path is not None:
         above = next(parent for parent in path.parents if parent.exists())
         free = shutil.disk_usage(above).free

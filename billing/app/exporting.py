@@ -1,42 +1,26 @@
 """Subscriptions, payments and events for other programs, row by row, as CSV or as JSON lines.
 
-CSV is made safe to open in a spreadsheet: a cell that begins with `=`, `+`, `-` or `@` would be run as a
-formula there, so it gets a leading `'`. A cell that already looks so gets one more, which makes the
-guard reversible: `unguarded(guarded(text)) == text` for every text. JSON lines are exact as they are.
+CSV is made safe to open in a spreadsheet (`csv_rows.guarded`); JSON lines are exact as they are.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
 from sqlalchemy import Select, select
 
-from billing.app.csv_rows import OPTIONAL, REQUIRED
+from billing.app.csv_rows import OPTIONAL, REQUIRED, guarded
 from billing.core.money import format_amount
 from billing.store.database import Database
 from billing.store.models import events, payments, subscriptions
 from billing.store.paging import paged
 from billing.store.subscriptions import terms_of
 
-_FORMULA = re.compile(r"'*[=+\-@]")
-_GUARDED = re.compile(r"'+[=+\-@]")
-
 Row = dict[str, str | int | None]
-
-
-def guarded(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
-def unguarded(cell: str) -> str:
-    """The text that `guarded` made a cell of."""
-    return cell[1:] if _GUARDED.match(cell) else cell
 
 
 @dataclass(frozen=True, slots=True)

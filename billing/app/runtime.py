@@ -87,7 +87,7 @@ def look_only(config: Config, today: date) -> Iterator[Connection]:
 
     Where there is no database yet, it is what a first run would find.
     """
-    path = sqlite_path(config)
+    path = config.sqlite_path
     if path is None or path.exists():
         with open_store(config) as db, db.read() as connection:
             yield connection
@@ -98,13 +98,6 @@ def look_only(config: Config, today: date) -> Iterator[Connection]:
     with db.read() as connection:
         yield connection
     db.close()
-
-
-def sqlite_path(config: Config) -> Path | None:
-    """The SQLite file that the config names, which may not be there yet; None for PostgreSQL."""
-    url = config.database_url
-    path = url.partition(":///")[2] if url.startswith("sqlite") else ""
-    return Path(path) if path and path != ":memory:" else None
 
 
 def needs_own_sandbox(config: Config) -> bool:
@@ -124,7 +117,7 @@ def api_settings(config: Config, db: Database) -> Iterator[Settings]:
 
 def sandbox_data(config: Config) -> Path:
     """Where the own sandbox keeps its records: beside the database."""
-    path = sqlite_path(config)
+    path = config.sqlite_path
     return (path.parent if path is not None else config.resolve("var")) / "sandbox.jsonl"
 
 
@@ -215,7 +208,7 @@ def new_run_id(now: datetime) -> str:
 
 def cycle_guard(config: Config) -> AbstractContextManager[CycleLock | None]:
     """On SQLite the lock of the only cycle; nothing on PostgreSQL, where cycles share the work."""
-    path = sqlite_path(config)
+    path = config.sqlite_path
     return cycle_lock(path) if path is not None else nullcontext(None)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, text
 
-from billing.app.runtime import sqlite_path
 from billing.config import Config
 from billing.core.money import format_amount
 from billing.core.periods import periods_due
@@ -32,7 +31,7 @@ _STALE = timedelta(days=1, hours=1)
 @contextmanager
 def reading(config: Config) -> Iterator[Connection]:
     """A view of the database as it is: nothing is created, migrated or claimed. Raises StoreError."""
-    path = sqlite_path(config)
+    path = config.sqlite_path
     if path is not None and not path.exists():
         raise StoreError(f"there is no database {path} yet; `billing run-once` makes it")
     db = Database(config.database_url)

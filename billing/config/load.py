@@ -53,6 +53,13 @@ class Config:
             return url
         return f"{scheme}:///{self.resolve(path)}"
 
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The SQLite file that the config names, which may not be there yet; None for PostgreSQL."""
+        url = self.database_url
+        path = url.partition(":///")[2] if url.startswith("sqlite") else ""
+        return Path(path) if path and path != ":memory:" else None
+
     def rows(self) -> Iterator[tuple[str, object, Origin]]:
         """Every key with its value as shown to people and where it came from; secrets masked."""
         for key in _all_keys():

@@ -6,15 +6,14 @@ import io
 
 import pytest
 
-from billing.app.csv_rows import read_rows
+from billing.app.csv_rows import guarded, read_rows
 
 HEADER = "reference,plan,name,email,amount,interval,starts_on\n"
 
 
 @pytest.mark.parametrize("reference", ["+49-1", "=a", "-b", "@c", "'+d", "plain", "'quoted"])
 def test_a_guarded_reference_reads_as_itself(reference: str) -> None:
-    guarded = "'" + reference if reference.lstrip("'")[:1] in "=+-@" else reference
     faults: list[str] = []
-    line = f"{guarded},P,N,n@example.com,5,1 month,2026-03-01\n"
+    line = f"{guarded(reference)},P,N,n@example.com,5,1 month,2026-03-01\n"
     (row,) = read_rows(io.BytesIO((HEADER + line).encode()), faults)
     assert (row.reference, faults) == (reference, [])

@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.app.csv_rows import guarded, unguarded
 from billing.app.exporting import (
     EVENTS,
     PAYMENTS,
     SUBSCRIPTIONS,
-    guarded,
-    unguarded,
     write_csv,
     write_json_lines,
 )
