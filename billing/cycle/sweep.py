@@ -84,6 +84,9 @@ async def _sweep_duplicates(ctx: Context, row: Any, remotes: Sequence[RemotePaym
         if row.state == PaymentState.PAID or (current is not None and current.paid):
             if not row.attention:
                 _flag(ctx, row, "it was paid twice at Mileston; pay one of the two back")
+        elif row.state == PaymentState.VOID:
+            if not row.attention:
+                _flag(ctx, row, "it is void, and a duplicate of it was paid at Mileston; pay it back")
         elif current is not None and _keep_instead(ctx, row, paid_extra.remote_id):
             extras = [remote for remote in extras if remote is not paid_extra] + [current]
     for extra in extras:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from billing.app import people
 from billing.core.markers import marker_for
 from billing.cycle.settle import settle
 from tests.guards.rig import CHARGING, DAY, LOOKING, QUIET, Rig
@@ -247,3 +251,24 @@ def test_a_list_that_shows_what_is_past_calls_nobody(tmp_path: Path) -> None:
     rig.cycle((settle,))
 
     assert rig.payment("paid").attention == ""
+
+
+@pytest.mark.parametrize("paid", [False, True])
+def test_a_duplicate_of_a_voided_payment_is_deleted_or_told_of_if_it_was_paid(
+    tmp_path: Path, paid: bool
+) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.subscribe("other")  # or no list would be read any more
+    rig.cycle()
+    extra = rig.api.add(rig.api.creates[0][0])
+    asyncio.run(people.void(rig.db, rig.api, rig.payment().id, rig.clock(), "a present"))
+    if paid:
+        rig.api.pay(extra)
+    rig.clock.to(3600)
+
+    rig.cycle((*CHARGING, settle))
+
+    assert (extra in rig.api.deleted) is not paid
+    assert rig.payment().state == "void"
+    assert ("pay it back" in rig.payment().attention) is paid
