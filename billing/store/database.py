@@ -140,7 +140,8 @@ def _domain_errors() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise StoreError(f"the database refused: {_safe_words(error)}") from error
+        # Not chained: PostgreSQL's details hold whole rows, and a traceback would show them.
+        raise StoreError(f"the database refused: {_safe_words(error)}") from None
 
 
 def _safe_words(error: DBAPIError) -> str:
