@@ -132,8 +132,18 @@ class Witness:
         elif remote.paid:
             self.trace.count("paid between the last look and the delete (residual)")
             self.raced.add(remote.key)
-        elif not self.api.live(remote.key) and not any(one.paid for one in self.api.by_key[remote.key]):
+        elif not self.api.live(remote.key) and not self._done_with(remote.key):
             self.trace.violated(f"{who}, and no other is left")
+
+    def _done_with(self, key: Key) -> bool:
+        """Whether nothing more is owed: it was paid, or a person voided it."""
+        if any(remote.paid for remote in self.api.by_key[key]):
+            return True
+        return ("void",) in self.store.rows(
+            "SELECT p.state FROM payments p JOIN subscriptions s ON s.id = p.subscription_id "
+            "WHERE s.email = ? AND p.due_on = ?",
+            *key,
+        )
 
     def listed(self, rows: list[Shown], cap: int, limit: int) -> None:
         """Note the lists that prove nothing: stale, capped, cut at the limit, or lacking some of ours."""
