@@ -7,13 +7,14 @@ the rows travel as one array a column, and one statement unnests them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Connection,
     Date,
@@ -28,7 +29,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeEngine
 from sqlmodel.sql.sqltypes import UTCDateTime
@@ -49,8 +50,10 @@ def insert_rows(tx: Connection, table: Table, rows: Rows, *, skip_known: bool = 
         given = {name: bindparam(f"row_{name}", type_=table.c[name].type) for name in rows[0]}
         made = sqlite.insert(table).values(given)
         return _execute_many(tx, made.on_conflict_do_nothing() if skip_known else made, given, rows)
-    statement = _from_arrays(table, rows, skip_known).execution_options(preserve_rowcount=True)
-    return tx.execute(statement, _arrays(rows)).rowcount
+    statement = _from_arrays(table, rows)
+    if skip_known:
+        statement = statement.on_conflict_do_nothing()
+    return tx.execute(statement, _arrays(rows), execution_options={"preserve_rowcount": True}).rowcount
 
 
 def insert_returning(
@@ -62,7 +65,8 @@ def insert_returning(
     if tx.dialect.name == "sqlite":
         statement = sqlite.insert(table).on_conflict_do_nothing().returning(*returning)
         return list(tx.execute(statement, list(rows)))
-    return list(tx.execute(_from_arrays(table, rows, True).returning(*returning), _arrays(rows)))
+    statement = _from_arrays(table, rows).on_conflict_do_nothing().returning(*returning)
+    return list(tx.execute(statement, _arrays(rows)))
 
 
 def update_rows(
@@ -96,12 +100,21 @@ def update_rows(
     return tx.execute(statement, _arrays(rows)).rowcount
 
 
-def execute_many(tx: Connection, statement: Insert, rows: Rows) -> int:
-    """Run an insert of `table.c` once a row; `rows` hold the same columns. Answers the rows affected."""
-    if tx.dialect.name != "sqlite":
-        return tx.execute(statement, list(rows)).rowcount
-    given = {name: bindparam(f"row_{name}", type_=statement.table.c[name].type) for name in rows[0]}
-    return _execute_many(tx, statement.values(given), given, rows)
+def upsert_rows(tx: Connection, table: Table, rows: Rows, by: str, kept: Container[str]) -> None:
+    """Insert rows; of those whose `by` is known already, update all columns but `kept`."""
+    if not rows:
+        return
+    if tx.dialect.name == "sqlite":
+        given = {name: bindparam(f"row_{name}", type_=table.c[name].type) for name in rows[0]}
+        made: Any = sqlite.insert(table).values(given)
+    else:
+        made = _from_arrays(table, rows)
+    changed = {name: made.excluded[name] for name in rows[0] if name != by and name not in kept}
+    statement = made.on_conflict_do_update(index_elements=[by], set_=changed)
+    if tx.dialect.name == "sqlite":
+        _execute_many(tx, statement, given, rows)
+    else:
+        tx.execute(statement, _arrays(rows))
 
 
 # --- SQLite ------------------------------------------------------------------------------------------
@@ -148,15 +161,16 @@ def _instant_text(at: datetime | None) -> str | None:
 # --- PostgreSQL --------------------------------------------------------------------------------------
 
 
-def _from_arrays(table: Table, rows: Rows, skip_known: bool) -> postgresql.Insert:
+def _from_arrays(table: Table, rows: Rows) -> Any:
+    from sqlalchemy.dialects import postgresql
+
     types = {name: table.c[name].type for name in rows[0]}
     given = select(*_unnested(types).c)
-    statement = postgresql.insert(table).from_select(list(types), given, include_defaults=False)
-    return statement.on_conflict_do_nothing() if skip_known else statement
+    return postgresql.insert(table).from_select(list(types), given, include_defaults=False)
 
 
 def _unnested(types: Mapping[str, TypeEngine[Any]]) -> FromClause:
-    arrays = [bindparam(f"all_{name}", type_=postgresql.ARRAY(kind)) for name, kind in types.items()]
+    arrays = [bindparam(f"all_{name}", type_=ARRAY(kind)) for name, kind in types.items()]
     columns = [column(name, kind) for name, kind in types.items()]
     return func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from billing.core.states import PaymentState
 from billing.errors import ConfigError, StoreError, WrongDatabase
+from billing.store.bulk import insert_rows
 from billing.store.models import identity, payments
 from billing.store.payments import NOT_LOOKED
 
@@ -214,11 +214,10 @@ def claim_identity(database: Database, environment: str, business_id: str) -> No
     round, must not touch anything.
     """
     mark = fingerprint(business_id)
-    dialect = sqlite if database.is_sqlite else postgresql
+    ours = {"id": 1, "environment": environment, "business_fingerprint": mark}
     with database.transaction() as tx:
         # Of several first runs at once one makes the row, and the others wait here for it.
-        first = dialect.insert(identity).values(environment=environment, business_fingerprint=mark)
-        tx.execute(first.on_conflict_do_nothing())
+        insert_rows(tx, identity, [ours | {"generation": 0, "reminder_offsets": ""}], skip_known=True)
         row = tx.execute(select(identity.c.environment, identity.c.business_fingerprint)).one()
     if row.environment != environment:
         raise WrongDatabase(

@@ -7,12 +7,11 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from billing.core.periods import Interval, Unit
 from billing.core.schedule import Terms
 from billing.core.states import SubscriptionStatus
-from billing.store.bulk import execute_many, update_rows
+from billing.store.bulk import update_rows, upsert_rows
 from billing.store.models import subscriptions
 
 _S = subscriptions.c
@@ -112,17 +111,12 @@ def count(tx: Connection) -> int:
     return tx.execute(select(func.count()).select_from(subscriptions)).scalar_one()
 
 
-_KEPT_ON_UPSERT = {"id", "reference", "created_at"}
+_KEPT_ON_UPSERT = ("id", "created_at")
 
 
 def upsert(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Insert subscriptions or update those with the same reference; every row holds the same keys."""
-    if not rows:
-        return
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(subscriptions)
-    changed = {key: statement.excluded[key] for key in rows[0] if key not in _KEPT_ON_UPSERT}
-    execute_many(tx, statement.on_conflict_do_update(index_elements=["reference"], set_=changed), rows)
+    upsert_rows(tx, subscriptions, rows, "reference", _KEPT_ON_UPSERT)
 
 
 def change(tx: Connection, subscription_id: int, now: datetime, **values: Any) -> None:
