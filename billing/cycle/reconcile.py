@@ -40,7 +40,11 @@ async def reconcile(ctx: Context) -> None:
         else:
             ctx.checkpoint("reconcile.listed")
             await sweep(ctx, listing.remotes)
+            before = ctx.report.adopted
             _judge_all(ctx, listing)
+            if ctx.report.adopted > before:
+                # What was adopted may have doubles in this list, and no later one need show them.
+                await sweep(ctx, listing.remotes)
     with ctx.db.read() as connection:
         left = looks.count_unknown(connection)
     ctx.report.due += left

@@ -10,6 +10,7 @@ import pytest
 
 from billing.app import people
 from billing.core.markers import marker_for
+from billing.cycle.reconcile import reconcile
 from billing.cycle.settle import settle
 from tests.guards.rig import CHARGING, DAY, LOOKING, QUIET, Rig
 
@@ -272,3 +273,17 @@ def test_a_duplicate_of_a_voided_payment_is_deleted_or_told_of_if_it_was_paid(
     assert (extra in rig.api.deleted) is not paid
     assert rig.payment().state == "void"
     assert ("pay it back" in rig.payment().attention) is paid
+
+
+def test_the_doubles_of_an_adopted_payment_are_deleted_with_the_list_that_showed_them(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.api.script.append("lost")
+    rig.cycle()
+    extra = rig.api.add(rig.api.creates[0][0])
+    rig.clock.to(QUIET + 1)
+
+    rig.cycle((reconcile,))
+
+    assert (rig.payment().state, rig.payment().remote_id) == ("open", "remote-1")
+    assert rig.api.deleted == [extra]
