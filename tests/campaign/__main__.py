@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -25,6 +26,7 @@ def main(argv: list[str]) -> int:
     workers = given.workers or (1 if given.database == "sqlite" else 3)
     if given.database == "sqlite" and workers != 1:
         _parser().error("on SQLite one worker runs at a time")
+    began = time.monotonic()
     tally = Tally(given.database, crash_points())
     with _databases(given.database) as new_database, Nursery() as nursery:
         for number, kills in enumerate(_worlds(given.kills)):
@@ -38,6 +40,7 @@ def main(argv: list[str]) -> int:
     if given.kills >= _ENOUGH_FOR_ALL and not tally.violations and tally.never_struck():
         tally.violation("not every crash point was struck")
     print("\n".join(tally.lines()))
+    print(f"{tally.killed} kills in {(time.monotonic() - began) / 60:.0f} minutes")
     return 1 if tally.violations else 0
 
 

@@ -69,6 +69,7 @@ def _many(seeds: range, work: Work, jobs: int) -> int:
             rate = done / (time.monotonic() - began)
             print(f"{done} of {len(seeds)} seeds, {rate:.1f} a second, {len(failed)} failed", flush=True)
     _summary(counts, days)
+    print(f"\n{len(seeds):,} seeds in {(time.monotonic() - began) / 60:.0f} minutes, {jobs} processes")
     if failed:
         print(f"\nFAILED: {len(failed)} seeds; see one with --seed and the same other options:")
         print(" ".join(map(str, sorted(failed)[:50])))
