@@ -242,6 +242,8 @@ class World:
             child = self.installation.start_run(through)
             self.finish(child)
             done = bool(child.out) and child.code == 0 and not child.document["payments"]["due"]
+            # A dead worker's lease that is not over yet is nothing that a run waits for.
+            done = done and not self.installation.payments("sending")
             quiet_runs = quiet_runs + 1 if done and not child.document["notices"]["held"] else 0
             if not done:
                 time.sleep(0.3)
