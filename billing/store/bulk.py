@@ -7,7 +7,7 @@ the rows travel as one array a column, and one statement unnests them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from itertools import repeat
@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    BindParameter,
     ColumnElement,
     Connection,
     Date,
@@ -30,7 +31,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeEngine
 from sqlmodel.sql.sqltypes import UTCDateTime
 
@@ -47,9 +47,7 @@ def insert_rows(tx: Connection, table: Table, rows: Rows, *, skip_known: bool = 
     if not rows:
         return 0
     if tx.dialect.name == "sqlite":
-        given = {name: bindparam(f"row_{name}", type_=table.c[name].type) for name in rows[0]}
-        made = sqlite.insert(table).values(given)
-        return _execute_many(tx, made.on_conflict_do_nothing() if skip_known else made, given, rows)
+        return _insert(table, tuple(rows[0]), skip_known).run(tx, rows)
     statement = _from_arrays(table, rows)
     if skip_known:
         statement = statement.on_conflict_do_nothing()
@@ -69,80 +67,140 @@ def insert_returning(
     return list(tx.execute(statement, _arrays(rows)))
 
 
-def update_rows(
-    tx: Connection,
-    table: Table,
-    rows: Rows,
-    *where: ColumnElement[bool],
-    by: Sequence[str] = ("id",),
-    **alike: Any,
-) -> int:
-    """Update the rows of `table` that `by` and `where` pick; answers how many there were.
-
-    Each of `rows` holds the columns `by`, the columns to be set, and as `was_x` what column x must still
-    be; `alike` is set in all of them.
-    """
-    if not rows:
-        return 0
-    compared = {name: name.removeprefix(_WAS) for name in rows[0] if name in by or name.startswith(_WAS)}
-    types = {name: table.c[name.removeprefix(_WAS)].type for name in rows[0]}
-    if tx.dialect.name == "sqlite":
-        given: Any = {name: bindparam(f"row_{name}", type_=kind) for name, kind in types.items()}
-    else:
-        given = _unnested(types).c
-    statement = (
-        update(table)
-        .where(*(table.c[column] == given[name] for name, column in compared.items()), *where)
-        .values({**{name: given[name] for name in types if name not in compared}, **alike})
-    )
-    if tx.dialect.name == "sqlite":
-        return _execute_many(tx, statement, given, rows)
-    return tx.execute(statement, _arrays(rows)).rowcount
-
-
-def upsert_rows(tx: Connection, table: Table, rows: Rows, by: str, kept: Container[str]) -> None:
+def upsert_rows(tx: Connection, table: Table, rows: Rows, by: str, kept: Sequence[str]) -> None:
     """Insert rows; of those whose `by` is known already, update all columns but `kept`."""
     if not rows:
         return
     if tx.dialect.name == "sqlite":
-        given = {name: bindparam(f"row_{name}", type_=table.c[name].type) for name in rows[0]}
-        made: Any = sqlite.insert(table).values(given)
+        _upsert(table, tuple(rows[0]), by, tuple(kept)).run(tx, rows)
     else:
-        made = _from_arrays(table, rows)
-    changed = {name: made.excluded[name] for name in rows[0] if name != by and name not in kept}
-    statement = made.on_conflict_do_update(index_elements=[by], set_=changed)
+        tx.execute(_or_update(_from_arrays(table, rows), rows[0], by, kept), _arrays(rows))
+
+
+def update_rows(
+    tx: Connection,
+    table: Table,
+    rows: Rows,
+    where: Mapping[str, Any] | None = None,
+    by: Sequence[str] = ("id",),
+    **alike: Any,
+) -> int:
+    """Update the rows of `table` that `by` picks and that are as `where` says; answers how many there were.
+
+    Each of `rows` holds the columns `by`, the columns to be set, and as `was_x` what column x must still
+    be; `alike` is set in all of them. None in `where` stands for NULL.
+    """
+    if not rows:
+        return 0
+    names, where = tuple(rows[0]), where or {}
     if tx.dialect.name == "sqlite":
-        _execute_many(tx, statement, given, rows)
-    else:
-        tx.execute(statement, _arrays(rows))
+        nulls = tuple(name for name, value in where.items() if value is None)
+        prepared = _update(table, names, tuple(by), tuple(where), nulls, tuple(alike))
+        fixed = {f"where_{name}": value for name, value in where.items()}
+        return prepared.run(tx, rows, fixed | {f"set_{name}": value for name, value in alike.items()})
+    given = _unnested(_types(table, names)).c
+    conditions = [
+        table.c[name].is_(None) if value is None else table.c[name] == value for name, value in where.items()
+    ]
+    statement = _updating(table, names, by, given, conditions, alike)
+    return tx.execute(statement, _arrays(rows)).rowcount
+
+
+def _types(table: Table, names: Iterable[str]) -> dict[str, TypeEngine[Any]]:
+    return {name: table.c[name.removeprefix(_WAS)].type for name in names}
+
+
+def _updating(
+    table: Table,
+    names: Sequence[str],
+    by: Sequence[str],
+    given: Any,
+    where: Iterable[Any],
+    alike: Mapping[str, Any],
+) -> Update:
+    compared = {name: name.removeprefix(_WAS) for name in names if name in by or name.startswith(_WAS)}
+    return (
+        update(table)
+        .where(*(table.c[column] == given[name] for name, column in compared.items()), *where)
+        .values({**{name: given[name] for name in names if name not in compared}, **alike})
+    )
+
+
+def _or_update(made: Any, names: Iterable[str], by: str, kept: Sequence[str]) -> Any:
+    changed = {name: made.excluded[name] for name in names if name != by and name not in kept}
+    return made.on_conflict_do_update(index_elements=[by], set_=changed)
 
 
 # --- SQLite ------------------------------------------------------------------------------------------
 
-
-def _execute_many(tx: Connection, statement: Insert | Update, given: Iterable[str], rows: Rows) -> int:
-    compiled = statement.compile(dialect=tx.dialect)
-    names = {f"row_{name}": name for name in given}
-    fixed = compiled.construct_params(dict.fromkeys(names))
-    columns: list[Iterable[Any]] = []
-    for place in compiled.positiontup or ():
-        writer = _writer(compiled.binds[place].type, tx.dialect)
-        if place in names:
-            values = [row[names[place]] for row in rows]
-            columns.append(values if writer is None else map(writer, values))
-        else:
-            columns.append(repeat(fixed[place] if writer is None else writer(fixed[place]), len(rows)))
-    return tx.exec_driver_sql(str(compiled), list(zip(*columns, strict=True))).rowcount
+_SQLITE = sqlite.dialect()
 
 
-def _writer(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+class _Prepared:
+    """A compiled statement, and what turns the values of each of its places into what SQLite stores.
+
+    Places are called `row_x` (from each row) or anything else (the same for all rows).
+    """
+
+    def __init__(self, statement: Insert | Update) -> None:
+        compiled = statement.compile(dialect=_SQLITE)
+        self._text = str(compiled)
+        self._places = [(place, _writer(compiled.binds[place].type)) for place in compiled.positiontup or ()]
+
+    def run(self, tx: Connection, rows: Rows, fixed: Mapping[str, Any] | None = None) -> int:
+        """Run it once a row; answers how many rows of the table it changed."""
+        columns: list[Iterable[Any]] = []
+        for place, writer in self._places:
+            if fixed is not None and place in fixed:
+                value = fixed[place]
+                columns.append(repeat(value if writer is None else writer(value), len(rows)))
+            else:
+                name = place.removeprefix("row_")
+                values = [row[name] for row in rows]
+                columns.append(values if writer is None else map(writer, values))
+        return tx.exec_driver_sql(self._text, list(zip(*columns, strict=True))).rowcount
+
+
+@lru_cache(maxsize=64)
+def _insert(table: Table, names: tuple[str, ...], skip_known: bool) -> _Prepared:
+    made = sqlite.insert(table).values(_places(_types(table, names)))
+    return _Prepared(made.on_conflict_do_nothing() if skip_known else made)
+
+
+@lru_cache(maxsize=64)
+def _upsert(table: Table, names: tuple[str, ...], by: str, kept: tuple[str, ...]) -> _Prepared:
+    return _Prepared(_or_update(sqlite.insert(table).values(_places(_types(table, names))), names, by, kept))
+
+
+@lru_cache(maxsize=64)
+def _update(
+    table: Table,
+    names: tuple[str, ...],
+    by: tuple[str, ...],
+    where: tuple[str, ...],
+    nulls: tuple[str, ...],
+    alike: tuple[str, ...],
+) -> _Prepared:
+    conditions = [
+        table.c[name].is_(None) if name in nulls else table.c[name] == value
+        for name, value in _places(_types(table, where), "where_").items()
+    ]
+    fixed = _places(_types(table, alike), "set_")
+    return _Prepared(_updating(table, names, by, _places(_types(table, names)), conditions, fixed))
+
+
+def _places(types: Mapping[str, TypeEngine[Any]], prefix: str = "row_") -> dict[str, BindParameter[Any]]:
+    return {name: bindparam(f"{prefix}{name}", type_=kind) for name, kind in types.items()}
+
+
+def _writer(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
     """What turns a value into what SQLite stores. For dates and instants SQLAlchemy's own write the same
     texts, several times slower."""
     if isinstance(kind, UTCDateTime):
         return _instant_text
     if isinstance(kind, Date):
         return _day_text
-    return kind.dialect_impl(dialect).bind_processor(dialect)
+    return kind.dialect_impl(_SQLITE).bind_processor(_SQLITE)
 
 
 def _day_text(day: date | None) -> str | None:
@@ -164,9 +222,8 @@ def _instant_text(at: datetime | None) -> str | None:
 def _from_arrays(table: Table, rows: Rows) -> Any:
     from sqlalchemy.dialects import postgresql
 
-    types = {name: table.c[name].type for name in rows[0]}
-    given = select(*_unnested(types).c)
-    return postgresql.insert(table).from_select(list(types), given, include_defaults=False)
+    given = select(*_unnested(_types(table, rows[0])).c)
+    return postgresql.insert(table).from_select(list(rows[0]), given, include_defaults=False)
 
 
 def _unnested(types: Mapping[str, TypeEngine[Any]]) -> FromClause:

@@ -107,7 +107,7 @@ def by_marker(tx: Connection, markers: Sequence[str]) -> dict[str, Row[Any]]:
 
 def note_looks(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Write what one look taught. Rows hold: id, absent_looks, absent_at, look_step, next_look_at."""
-    update_rows(tx, payments, rows, _P.state == PaymentState.UNKNOWN.value)
+    update_rows(tx, payments, rows, {"state": PaymentState.UNKNOWN.value})
 
 
 def unpaid_page(

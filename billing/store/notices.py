@@ -126,7 +126,7 @@ def claim(tx: Connection, rows: Sequence[dict[str, Any]], run_id: str, until: da
         tx,
         notices,
         [{**row, "tries": row["tries"] + 1} for row in rows],
-        _N.state == NoticeState.QUEUED.value,
+        {"state": NoticeState.QUEUED.value},
         state=NoticeState.SENDING.value,
         run_id=run_id,
         lease_until=until,
@@ -140,8 +140,8 @@ def finish(tx: Connection, rows: Sequence[dict[str, Any]], run_id: str) -> None:
 
     Rows hold: id, state, words, sent_at, next_try_at, tries, raw.
     """
-    sending = (_N.state == NoticeState.SENDING.value, _N.run_id == run_id)
-    update_rows(tx, notices, rows, *sending, lease_until=None)
+    sending = {"state": NoticeState.SENDING.value, "run_id": run_id}
+    update_rows(tx, notices, rows, sending, lease_until=None)
 
 
 def retire(tx: Connection, notice_ids: Sequence[int], state: NoticeState, words: str) -> None:

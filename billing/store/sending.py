@@ -175,7 +175,7 @@ def open_payments(
             }
             for row, remote_id, by_at in opened
         ],
-        _P.state == old.value,
+        {"state": old.value},
         state=PaymentState.OPEN.value,
         lease_until=None,
         next_look_at=None,
@@ -235,7 +235,7 @@ def _write_unopened(tx: Connection, run_id: str, results: Sequence[Result], now:
                 payment_id=result.row.id,
             )
         )
-    sending = _P.state == PaymentState.SENDING.value
+    sending = {"state": PaymentState.SENDING.value}
     moved = update_rows(tx, payments, rows, sending, lease_until=None, next_look_at=None, updated_at=now)
     if moved != len(rows):
         raise RuntimeError("a payment was moved by somebody else under our lock")
@@ -257,7 +257,7 @@ def _finish_attempts(tx: Connection, results: Sequence[Result]) -> None:
             }
             for result in results
         ],
-        attempts.c.outcome.is_(None),
+        {"outcome": None},
         by=("payment_id", "number"),
     )
 
@@ -279,7 +279,7 @@ def recover(tx: Connection, run_id: str, now: datetime, alone: bool, limit: int)
             tx,
             payments,
             [{"id": row.id, "deadline_at": at} for row, at in zip(rows, ended, strict=True)],
-            _P.state == PaymentState.SENDING.value,
+            {"state": PaymentState.SENDING.value},
             state=PaymentState.UNKNOWN.value,
             cause="its run died before the outcome was written",
             lease_until=None,

@@ -78,7 +78,7 @@ def test_an_update_sets_each_row_its_own_and_counts_those_that_were_as_expected(
         {"id": row_id, "was_next_period": n if n != 2 else 7, "next_period": 10 + n, "plan": ODD[n]}
         for n, row_id in enumerate(ids)
     ]
-    active = subscriptions.c.status == "active"
+    active = {"status": "active", "cancel_on": None}
     with db.transaction() as tx:
         assert update_rows(tx, subscriptions, rows, active, updated_at=NOW, ends_on=None) == 3
         found = tx.execute(select(subscriptions).order_by(subscriptions.c.id)).all()
