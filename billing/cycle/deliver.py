@@ -40,7 +40,7 @@ def window(lanes: int) -> int:
 
     A crash leaves so many unknown at most.
     """
-    return max(32, 8 * lanes)
+    return max(64, 16 * lanes)
 
 
 def _resend_unknown(ctx: Context) -> None:
