@@ -152,6 +152,9 @@ def _document(row: Any) -> dict[str, Any]:
     def day(value: Any) -> str | None:
         return value.isoformat() if value is not None else None
 
+    coming = row.next_due_on
+    if row.cancel_on is not None and coming is not None and coming >= row.cancel_on:
+        coming = None  # it comes up once more then, to be cancelled, and pays nothing
     return {
         "reference": row.reference,
         "plan": row.plan,
@@ -166,5 +169,5 @@ def _document(row: Any) -> dict[str, Any]:
         "locale": row.locale,
         "status": row.status,
         "cancel_on": day(row.cancel_on),
-        "next_due_on": day(row.next_due_on),
+        "next_due_on": day(coming),
     }

@@ -110,6 +110,20 @@ def test_a_notice_is_sent_again_with_the_same_message_id(billed: Business) -> No
     assert after["Date"] == before["Date"]
 
 
+def test_all_failed_notices_are_sent_again_by_one_command(billed: Business) -> None:
+    done = billed.billing("notices", "resend", "--all", "failed")
+    assert (done.returncode, done.stdout) == (0, "0 notices are queued\n")
+    for wrong in (("1", "--all", "failed"), (), ("--all", "sent")):
+        assert billed.billing("notices", "resend", *wrong).returncode == 2
+
+
+def test_a_subscription_that_ends_with_its_period_shows_no_next_payment(business: Business) -> None:
+    business.subscribe("ada,Gold,Ada,ada@example.com,19.90,1 month,2099-03-01")
+    business.billing("subscriptions", "cancel", "ada", "--at-period-end")
+    (shown,) = json.loads(business.billing("subscriptions", "list", "--json").stdout)
+    assert (shown["status"], shown["cancel_on"], shown["next_due_on"]) == ("active", "2099-03-01", None)
+
+
 def test_status_tells_what_needs_a_person_and_what_comes_next(billed: Business) -> None:
     billed.subscribe("wk,P,N,w@example.com,5,1 week,2099-01-01")
     document = json.loads(billed.billing("status", "--json").stdout)
