@@ -22,6 +22,8 @@ from billing.store.events import event, record
 from billing.store.paging import paged
 from billing.store.sending import open_payments
 
+_LISTED = 500
+"""How much of the API's list a person's word is checked against."""
 _UNSENT = (PaymentState.PLANNED, PaymentState.HELD, PaymentState.REJECTED)
 
 
@@ -152,7 +154,7 @@ def release(db: Database, payment_ids: list[int], now: datetime, reason: str) ->
 
 
 async def void(db: Database, gateway: Gateway | None, payment_id: int, now: datetime, reason: str) -> None:
-    """A payment will never be charged; what is open at Mileston is deleted there first.
+    """A payment will never be charged; what is open at Mileston is deleted there first, doubles as well.
 
     Raises `UsageError` if it is paid, being sent, or not known to exist or not; GatewayError if the
     API can't delete it.
@@ -164,9 +166,11 @@ async def void(db: Database, gateway: Gateway | None, payment_id: int, now: date
         raise UsageError(f"payment {payment_id} is {old}; it can't be voided")
     if old is PaymentState.OPEN and gateway is not None:
         remote = await gateway.get(row.remote_id)
-        if remote is not None and remote.paid:
+        doubles = [each for each in await gateway.list(_LISTED) if each.marker == row.marker]
+        if any(each is not None and each.paid for each in (remote, *doubles)):
             raise UsageError(f"payment {payment_id} was paid meanwhile; the next cycle books it")
-        await gateway.delete(row.remote_id)
+        for remote_id in {row.remote_id, *(each.remote_id for each in doubles)}:
+            await gateway.delete(remote_id)
     with db.transaction() as tx:
         if not payments.move(
             tx, [payment_id], old, PaymentState.VOID, now, cause=reason, attention="", next_dun_on=None

@@ -1,6 +1,7 @@
 """What people decide: each act from the right state alone, and each in the event log."""
 
 import asyncio
+import builtins
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -51,8 +52,9 @@ class FakeGateway:
     async def create(self, request: PaymentRequest, send_by: Any) -> CreateOutcome:
         raise AssertionError("a person's decision creates nothing")
 
-    async def list(self, limit: int) -> list[RemotePayment]:
-        raise AssertionError("a person's decision needs no list")
+    async def list(self, limit: int) -> builtins.list[RemotePayment]:
+        self._note("list")
+        return list(self.remotes.values())
 
     def checkout_url(self, remote_id: str) -> str:
         return f"https://pay.example.com/{remote_id}"
@@ -374,9 +376,26 @@ def test_an_open_payment_is_deleted_at_mileston_before_it_is_void(db: Database) 
     payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
     gateway = FakeGateway({"r1": remote("r1")})
     void(db, payment_id, gateway)
-    assert gateway.asked == ["get r1", "delete r1"]
+    assert gateway.asked == ["get r1", "list", "delete r1"]
     assert gateway.remotes == {}
     assert payment(db, payment_id).state == "void"
+
+
+def test_the_doubles_of_a_voided_payment_are_deleted_with_it(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    gateway = FakeGateway(
+        {"r1": remote("r1"), "r2": remote("r2"), "other": remote("other", marker="RB-OTHER")}
+    )
+    void(db, payment_id, gateway)
+    assert list(gateway.remotes) == ["other"]
+
+
+def test_a_payment_whose_double_was_paid_is_not_voided(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    gateway = FakeGateway({"r1": remote("r1"), "r2": remote("r2", paid=True)})
+    said = refused(lambda: void(db, payment_id, gateway), db)
+    assert said == f"payment {payment_id} was paid meanwhile; the next cycle books it"
+    assert list(gateway.remotes) == ["r1", "r2"]
 
 
 def test_an_open_payment_that_mileston_does_not_know_any_more_is_void(db: Database) -> None:
@@ -390,7 +409,7 @@ def test_a_payment_that_was_paid_meanwhile_is_not_voided(db: Database) -> None:
     gateway = FakeGateway({"r1": remote("r1", paid=True)})
     said = refused(lambda: void(db, payment_id, gateway), db)
     assert said == f"payment {payment_id} was paid meanwhile; the next cycle books it"
-    assert (gateway.asked, payment(db, payment_id).state) == (["get r1"], "open")
+    assert (gateway.asked, payment(db, payment_id).state) == (["get r1", "list"], "open")
 
 
 def test_an_open_payment_that_cannot_be_deleted_stays_open(db: Database) -> None:

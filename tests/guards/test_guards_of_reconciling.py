@@ -262,8 +262,8 @@ def test_a_duplicate_of_a_voided_payment_is_deleted_or_told_of_if_it_was_paid(
     rig.subscribe()
     rig.subscribe("other")  # or no list would be read any more
     rig.cycle()
-    extra = rig.api.add(rig.api.creates[0][0])
     asyncio.run(people.void(rig.db, rig.api, rig.payment().id, rig.clock(), "a present"))
+    extra = rig.api.add(rig.api.creates[0][0])  # late
     if paid:
         rig.api.pay(extra)
     rig.clock.to(3600)
