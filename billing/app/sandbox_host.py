@@ -31,19 +31,32 @@ def own_sandbox(data: Path) -> Iterator[str]:
         return
     data.parent.mkdir(parents=True, exist_ok=True)
     process = _start(data, PORT if _is_free(PORT) else 0)
+    url = _url_of(process)
+    if url is None:  # perhaps another one took the port in this very moment
+        _end(process)
+        process = _start(data, 0)
+        url = _url_of(process)
     try:
-        yield _url_of(process)
+        if url is None:
+            raise StoreError(
+                "the local sandbox did not start; `billing sandbox serve --data var/sandbox.jsonl` says why"
+            )
+        yield url
     finally:
-        # It ends when its stdin does, committing what is still under way.
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    # It ends when its stdin does, committing what is still under way.
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def is_running(data: Path) -> bool:
@@ -65,14 +78,10 @@ def _start(data: Path, port: int) -> subprocess.Popen[str]:
     )
 
 
-def _url_of(process: subprocess.Popen[str]) -> str:
+def _url_of(process: subprocess.Popen[str]) -> str | None:
+    """Where it serves, as soon as it does; None if it ended instead."""
     line = process.stdout.readline() if process.stdout is not None else ""
-    if not line:
-        raise StoreError(
-            "the local sandbox did not start; `billing sandbox serve --data var/sandbox.jsonl` says why"
-        )
-    url: str = json.loads(line)["url"]
-    return url
+    return str(json.loads(line)["url"]) if line else None
 
 
 def _is_free(port: int) -> bool:
