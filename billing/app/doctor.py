@@ -7,7 +7,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -28,7 +28,9 @@ from billing.app.runtime import (
 from billing.app.status import reading, schema_version
 from billing.config import Config, Settings, load_config
 from billing.config.secrets import SECRET_NAMES
+from billing.core.outcomes import RemotePayment
 from billing.errors import BillingError, ConfigError, GatewayError, MailError, StoreError
+from billing.store import looks
 from billing.store.database import SCHEMA_HEAD, fingerprint, wal_is_safe
 from billing.store.models import identity, runs
 
@@ -36,6 +38,7 @@ _LEAST_FREE_BYTES = 200 * 1024 * 1024
 _CLOCK_TOLERANCE = timedelta(minutes=1)
 _WRITTEN_ON = date(2026, 11, 1)
 _FORBIDDEN = 403
+_NAMED = 5
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _POSIX_ZONE = re.compile(r"[A-Za-z<>+0-9-]{3,}[+-]?[0-9]{1,2}.*")
 
@@ -219,9 +222,9 @@ def _database_clock(connection: Connection, now: datetime) -> Iterator[Finding]:
 
 
 def _key(config: Config) -> Iterator[Finding]:
-    """One call that changes nothing: the first line of the list."""
+    """One call that changes nothing: the first page of the list."""
     if not needs_own_sandbox(config):
-        yield asyncio.run(_ask(config, config.settings, "the key is accepted"))
+        yield from asyncio.run(_ask(config, config.settings, "the key is accepted"))
         return
     from billing.app.sandbox_host import is_running, own_sandbox
 
@@ -230,19 +233,51 @@ def _key(config: Config) -> Iterator[Finding]:
         if not is_running(data):  # one for this check alone, which leaves nothing behind
             data = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "sandbox.jsonl"
         url = stack.enter_context(own_sandbox(data))
-        yield asyncio.run(_ask(config, api_at(config.settings, url), "the own sandbox answers"))
+        yield from asyncio.run(_ask(config, api_at(config.settings, url), "the own sandbox answers"))
 
 
-async def _ask(config: Config, settings: Settings, well: str) -> Finding:
+async def _ask(config: Config, settings: Settings, well: str) -> list[Finding]:
     async with open_gateway(config, settings) as gateway:
         try:
-            await gateway.list(1)
+            remotes = await gateway.list(settings.reconcile.page_size)
         except GatewayError as error:
             advice = "check mileston.recurring_payment_url, the network and the firewall"
             if getattr(error, "unauthorized", False) or getattr(error, "status", None) == _FORBIDDEN:
                 advice = "copy the key and the business id anew from Mileston's dashboard"
-            return Finding("key", False, str(error), advice)
-    return Finding("key", True, f"{well}: {settings.mileston.recurring_payment_url or 'Mileston'}")
+            return [Finding("key", False, str(error), advice)]
+    asked = Finding("key", True, f"{well}: {settings.mileston.recurring_payment_url or 'Mileston'}")
+    return [asked, *_strangers(config, remotes)]
+
+
+def _strangers(config: Config, remotes: list[RemotePayment]) -> Iterator[Finding]:
+    """Remote payments that this program made, and of which this database knows nothing."""
+    marked = {remote.marker: remote.remote_id for remote in remotes if remote.marker is not None}
+    if not marked:
+        return
+    try:
+        known = _known(config, list(marked))
+    except StoreError:
+        return  # the check of the database tells it
+    unknown = [remote_id for marker, remote_id in marked.items() if marker not in known]
+    if not unknown:
+        yield Finding("remote payments", True, f"all {len(marked)} that were looked at are known here")
+        return
+    more = ", …" if len(unknown) > _NAMED else ""
+    found = f"{len(unknown)} bear a marker of this program and are unknown here: "
+    advice = (
+        "does another database bill this business? If this one came back from a backup or replaces a "
+        "lost one, import and resume its subscriptions, or delete these at Mileston"
+    )
+    yield Finding("remote payments", False, found + ", ".join(unknown[:_NAMED]) + more, advice)
+
+
+def _known(config: Config, markers: list[str]) -> Container[str]:
+    """Which markers this database has. Raises StoreError."""
+    path = config.sqlite_path
+    if path is not None and not path.exists():
+        return ()
+    with reading(config) as connection:
+        return looks.by_marker(connection, markers) if schema_version(connection) else ()
 
 
 def _mail(config: Config) -> Iterator[Finding]:

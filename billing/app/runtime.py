@@ -40,7 +40,6 @@ from billing.store.database import (
     claim_identity,
     mark_restored,
     migrate,
-    restart_quiet_windows,
 )
 from billing.store.lock import CycleLock, cycle_lock
 
@@ -308,8 +307,7 @@ def notice_restore(db: Database, lock: CycleLock | None, today: date, now: datet
     """
     with db.transaction() as tx:
         seen = lock.generation() if lock is not None else 0
-        if mark_restored(tx, today, seen):
-            restart_quiet_windows(tx, now)
+        mark_restored(tx, today, now, seen)
     # Before anything is sent, because a run that dies remembers nothing afterwards: a copy from before
     # it would pass for the newest.
     remember(db, lock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,10 +17,13 @@ from billing.cycle.ports import Context
 from billing.cycle.sweep import sweep
 from billing.errors import GatewayError
 from billing.store import looks, payments
+from billing.store.database import doubt
 from billing.store.events import event, record
 from billing.store.sending import open_payments
 
 _PAGE = 500
+_EVER = datetime.min.replace(tzinfo=UTC)
+_NOT_NEW = "Mileston has payments of this database though it has sent none: another one was lost"
 
 
 async def reconcile(ctx: Context) -> None:
@@ -49,6 +52,30 @@ async def reconcile(ctx: Context) -> None:
         left = looks.count_unknown(connection)
     ctx.report.due += left
     ctx.report.unknown += left
+
+
+async def doubt_a_new_database(ctx: Context) -> None:
+    """Before a database's first attempt: is it new, or does it stand in for one that was lost?
+
+    If the list shows a payment that it is about to send, it looks before it sends, as after a
+    restore. A list that can't be read stops nothing: most new databases are just that.
+    """
+    with ctx.db.read() as connection:
+        if looks.has_ever_sent(connection):
+            return
+    try:
+        listing = await read_list(ctx, _EVER)
+    except GatewayError:
+        return
+    markers = [remote.marker for remote in listing.remotes if remote.marker is not None]
+    with ctx.db.transaction() as tx:
+        if not looks.is_any_planned(tx, markers):
+            return
+        now = ctx.clock()
+        doubted = doubt(tx, ctx.as_of, now, _NOT_NEW)
+        record(tx, [event(now, ctx.actor, "database_lost", f"{doubted} payments are looked for first")])
+    ctx.report.due += doubted
+    ctx.report.unknown += doubted
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest
 from billing.core.states import PaymentState, SubscriptionStatus
 from billing.cycle.pipeline import Pipeline
 from billing.cycle.ports import Context
+from billing.cycle.reconcile import doubt_a_new_database
 from billing.store import payments, sending
 from billing.store.events import event, record
 from billing.store.sending import Result
@@ -25,6 +26,10 @@ _LONGEST_PAUSE_SECONDS = 60.0
 
 async def submit(ctx: Context) -> None:
     """Send every planned payment that the brakes admit; write outcomes back in groups."""
+    with ctx.db.read() as connection:
+        any_planned = payments.count_planned(connection, ctx.as_of) > 0
+    if any_planned:
+        await doubt_a_new_database(ctx)
     feed = _Feed(ctx)
     lanes = ctx.settings.cycle.concurrency
     # A larger window costs fewer commits; a smaller one leaves more to the other workers.

@@ -231,12 +231,21 @@ def claim_identity(database: Database, environment: str, business_id: str) -> No
         )
 
 
+_PERHAPS_SENT = (
+    PaymentState.UNKNOWN,
+    PaymentState.SENDING,
+    PaymentState.HELD,
+    PaymentState.REJECTED,
+    PaymentState.PARKED,
+)
+
+
 def restored_on(tx: Connection) -> date | None:
     """Up to which due date remote payments may exist that this database has forgotten, or None."""
     return tx.execute(select(identity.c.restored_on)).scalar()
 
 
-def mark_restored(tx: Connection, today: date, seen_generation: int) -> bool:
+def mark_restored(tx: Connection, today: date, now: datetime, seen_generation: int) -> bool:
     """If this database came back from a backup, note it: look before sending, from now on.
 
     It did if it is marked as a copy, or if `seen_generation`, remembered outside of it, is ahead of
@@ -245,36 +254,24 @@ def mark_restored(tx: Connection, today: date, seen_generation: int) -> bool:
     row = tx.execute(select(identity)).one()
     if row.copied_at is None and row.generation >= seen_generation:
         return False
-    tx.execute(
-        update(identity).values(
-            restored_on=today, copied_at=None, generation=max(row.generation, seen_generation)
-        )
-    )
-    # What it still believes unsent may have been sent by the timeline that was lost.
-    unsent = payments.c.state.in_([PaymentState.PLANNED.value])
-    tx.execute(
-        update(payments)
-        .where(unsent)
-        .values(state=PaymentState.UNKNOWN.value, cause="the database came back from a backup", **NOT_LOOKED)
-    )
+    tx.execute(update(identity).values(copied_at=None, generation=max(row.generation, seen_generation)))
+    # What the lost time sent last may be on its way still, and no list shows it yet.
+    perhaps_sent = payments.c.state.in_([state.value for state in _PERHAPS_SENT])
+    tx.execute(update(payments).where(perhaps_sent).values(deadline_at=now, **NOT_LOOKED))
+    doubt(tx, today, now, "the database came back from a backup")
     return True
 
 
-def restart_quiet_windows(tx: Connection, now: datetime) -> None:
-    """After a restore: what the lost time sent last may be on its way still, and no list shows it yet.
+def doubt(tx: Connection, today: date, now: datetime, cause: str) -> int:
+    """What is due through `today` may exist at Mileston though this database knows nothing of it.
 
-    So every payment that may have been sent then is looked for as if its attempt had ended now.
+    What it believes unsent is looked for as if it had been sent now, and so is what it plans from now
+    on; answers how many payments that were.
     """
-    perhaps_sent = (
-        PaymentState.UNKNOWN.value,
-        PaymentState.SENDING.value,
-        PaymentState.HELD.value,
-        PaymentState.REJECTED.value,
-        PaymentState.PARKED.value,
-    )
-    tx.execute(
-        update(payments).where(payments.c.state.in_(perhaps_sent)).values(deadline_at=now, **NOT_LOOKED)
-    )
+    tx.execute(update(identity).values(restored_on=today))
+    unsent = payments.c.state == PaymentState.PLANNED.value
+    values = {"state": PaymentState.UNKNOWN.value, "cause": cause, "deadline_at": now, **NOT_LOOKED}
+    return tx.execute(update(payments).where(unsent).values(**values)).rowcount
 
 
 def advance(tx: Connection) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, exists, func, or_, select, update
 from billing.core.reconciling import KnownRemote, LostCreate
 from billing.core.states import PaymentState
 from billing.store.bulk import update_rows
-from billing.store.models import payments, subscriptions
+from billing.store.models import attempts, payments, subscriptions
 
 _P = payments.c
 _LOST = (PaymentState.UNKNOWN.value, PaymentState.PARKED.value)
@@ -28,6 +28,20 @@ def look_is_due(tx: Connection, now: datetime) -> bool:
     )
     again = (_P.state == PaymentState.PLANNED.value) & (_P.attempts > 0)
     return bool(tx.execute(select(exists().where(or_(unknown, again)))).scalar())
+
+
+def has_ever_sent(tx: Connection) -> bool:
+    """Whether this database knows of any attempt at all."""
+    return bool(tx.execute(select(exists(select(attempts.c.id)))).scalar())
+
+
+def is_any_planned(tx: Connection, markers: Sequence[str]) -> bool:
+    """Whether a payment that is about to be sent bears one of these markers."""
+    planned = _P.state == PaymentState.PLANNED.value
+    return any(
+        tx.execute(select(exists().where(planned, _P.marker.in_(chunk)))).scalar()
+        for chunk in _chunks(markers)
+    )
 
 
 def lost_page(tx: Connection, after_id: int, limit: int) -> list[Row[Any]]:

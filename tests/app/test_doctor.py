@@ -122,6 +122,28 @@ def test_an_api_that_is_not_there(well: Business) -> None:
     assert "127.0.0.1" in found
 
 
+def test_what_another_database_of_the_business_made_is_named(well: Business) -> None:
+    well.subscribe(*(f"m-{n},Gold,Member,m{n}@example.com,5,1 month,2026-03-01" for n in range(7)))
+    well.run("2026-03-01")
+    known = [f for f in examine(well.toml, well.environ, utc_now()) if f.check == "remote payments"]
+    assert [(f.ok, f.found) for f in known] == [(True, "all 7 that were looked at are known here")]
+
+    database = well.folder / "var" / "billing.db"
+    kept = database.rename(database.with_name("kept.db"))
+    check, found, advice = only(faults(well))
+    assert check == "remote payments"
+    assert found.startswith("7 bear a marker of this program and are unknown here: ")
+    assert sum(record["id"] in found for record in well.remote()) == 5
+    assert "another database" in advice
+
+    well.run("2026-03-01")
+    assert only(faults(well))[:2] == (check, found)
+    database.write_text("no database")
+    assert only(faults(well))[0] == "database"
+    kept.rename(database)
+    assert faults(well) == []
+
+
 def test_a_missing_key_in_the_live_environment(well: Business) -> None:
     found = faults(
         well,

@@ -279,8 +279,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "restored backup: what it had planned",
         _STORE + "a_database_from_a_backup_looks_before_it_sends_what_it_planned",
         "billing/store/database.py",
-        "        .values(state=PaymentState.UNKNOWN.value, cause=",
-        "        .values(state=PaymentState.PLANNED.value, cause=",
+        '    values = {"state": PaymentState.UNKNOWN.value, "cause": cause,',
+        '    values = {"state": PaymentState.PLANNED.value, "cause": cause,',
     ),
     _one(
         "restored backup: what it plans anew",
@@ -288,5 +288,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "billing/cycle/plan.py",
         "    elif period.due_on <= doubtful_through:\n",
         "    elif False:\n",
+    ),
+    _one(
+        "lost database: look before the first attempt",
+        _STORE + "a_new_database_looks_for_what_a_lost_one_sent",
+        "billing/cycle/submit.py",
+        "        await doubt_a_new_database(ctx)\n",
+        "        pass\n",
+    ),
+    _one(
+        "lost database: all is in doubt, not only what is seen",
+        _STORE + "a_new_database_looks_for_what_a_lost_one_sent",
+        "billing/store/database.py",
+        "    return tx.execute(update(payments).where(unsent).values(**values)).rowcount\n",
+        "    unsent &= payments.c.subscription_id == 1\n"
+        "    return tx.execute(update(payments).where(unsent).values(**values)).rowcount\n",
     ),
 )

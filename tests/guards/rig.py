@@ -149,6 +149,7 @@ class Rig:
     def __init__(self, folder: Path, **settings: dict[str, Any]) -> None:
         self.clock = Clock()
         self.api = Api(self.clock)
+        folder.mkdir(exist_ok=True)
         self.path = folder / "billing.db"
         self.db = Database(f"sqlite:///{self.path}")
         migrate(self.db)

@@ -136,14 +136,51 @@ def test_a_database_from_a_backup_looks_before_it_sends_what_it_planned(tmp_path
 
 def test_a_database_from_a_backup_looks_before_it_sends_what_it_plans_anew(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
+    rig.subscribe("earlier")
+    rig.cycle()
     rig.subscribe()
     seen = _lose_a_cycle(rig, tmp_path)
 
     _restore(rig, seen)
     rig.cycles_at(60, 60 + QUIET + 1, 60 + 2 * QUIET + 2)
 
-    assert len(rig.api.live) == 1
-    assert rig.payment().remote_id == "remote-1"
+    assert len(rig.api.live) == 2
+    assert rig.payment().remote_id == "remote-2"
+
+
+def test_a_new_database_looks_for_what_a_lost_one_sent(tmp_path: Path) -> None:
+    """Nothing is left of the old one, and its last create takes effect while the new one begins."""
+    lost = Rig(tmp_path / "lost")
+    for reference in ("acme", "late"):
+        lost.subscribe(reference)
+    lost.api.script.extend(["ok", f"late:{QUIET // 2}"])
+    lost.cycle()
+    rig = Rig(tmp_path / "new")
+    rig.api, rig.clock = lost.api, lost.clock
+    for reference in ("acme", "late", "never-sent"):
+        rig.subscribe(reference)
+
+    report = rig.cycle()
+
+    assert (report.due, report.unknown, report.created) == (3, 3, 0)
+    rig.cycles_at(60, 60 + QUIET + 1, 60 + 2 * QUIET + 2)
+    assert len(rig.api.live) == 3
+    assert [rig.payment(r).remote_id for r in ("acme", "late", "never-sent")] == [
+        "remote-1",
+        "remote-2",
+        "remote-3",
+    ]
+
+
+def test_a_new_database_sends_at_once_where_nothing_is_its_own(tmp_path: Path) -> None:
+    other = Rig(tmp_path / "other")
+    other.subscribe("another-product")
+    other.cycle()
+    rig = Rig(tmp_path / "new")
+    rig.api, rig.clock = other.api, other.clock
+    rig.subscribe()
+
+    assert rig.cycle().created == 1
 
 
 def _lose_a_cycle(rig: Rig, folder: Path) -> int:
@@ -152,7 +189,6 @@ def _lose_a_cycle(rig: Rig, folder: Path) -> int:
     shutil.copy(rig.path, folder / "backup.db")
     rig.db = Database(f"sqlite:///{rig.path}")
     rig.cycle()
-    assert len(rig.api.live) == 1
     seen = generation(rig.db)
     rig.db.close()
     for leftover in folder.glob("billing.db*"):
@@ -164,4 +200,4 @@ def _lose_a_cycle(rig: Rig, folder: Path) -> int:
 
 def _restore(rig: Rig, seen_generation: int) -> None:
     with rig.db.transaction() as tx:
-        mark_restored(tx, DAY, seen_generation)
+        mark_restored(tx, DAY, rig.clock(), seen_generation)

@@ -14,10 +14,10 @@ from billing.store.database import (
     Database,
     advance,
     claim_identity,
+    doubt,
     fingerprint,
     generation,
     mark_restored,
-    restart_quiet_windows,
     restored_on,
 )
 from billing.store.models import identity, payments
@@ -38,7 +38,7 @@ def own_row(db: Database) -> Any:
 
 def restored(db: Database, seen_generation: int = 0) -> Any:
     with db.transaction() as tx:
-        noticed = mark_restored(tx, TODAY, seen_generation)
+        noticed = mark_restored(tx, TODAY, NOW, seen_generation)
         assert noticed == (restored_on(tx) is not None)
         return restored_on(tx)
 
@@ -162,6 +162,7 @@ def test_a_restored_database_looks_before_it_sends(db: Database, sign: str) -> N
 
 
 def test_after_a_restore_every_quiet_window_begins_anew(db: Database) -> None:
+    owned(db)
     subscription = a_subscription(db)
     looked = {"absent_looks": 1, "absent_at": NOW, "look_step": 2, "next_look_at": NOW + DAY}
     perhaps_sent = ("unknown", "sending", "held", "rejected", "parked")
@@ -170,7 +171,7 @@ def test_after_a_restore_every_quiet_window_begins_anew(db: Database) -> None:
         for i, state in enumerate((*perhaps_sent, "open", "void"))
     }
     with db.transaction() as tx:
-        restart_quiet_windows(tx, NOW + DAY)
+        assert mark_restored(tx, TODAY, NOW + DAY, 7)
     for state, payment in ids.items():
         row = state_of(db, payment)
         anew = (NOW + DAY, 0, None, 0, None)
@@ -178,12 +179,26 @@ def test_after_a_restore_every_quiet_window_begins_anew(db: Database) -> None:
         assert (seen == anew) == (state in perhaps_sent)
 
 
+def test_a_database_in_doubt_looks_for_what_it_believes_unsent(db: Database) -> None:
+    owned(db)
+    subscription = a_subscription(db)
+    planned = [a_payment(db, subscription, TODAY + i * DAY, deadline_at=NOW - DAY) for i in range(2)]
+    held = a_payment(db, subscription, TODAY + 2 * DAY, state="held")
+    with db.transaction() as tx:
+        assert doubt(tx, TODAY, NOW, "a lost one") == 2
+    for payment in planned:
+        row = state_of(db, payment)
+        assert (row.state, row.cause, row.deadline_at) == ("unknown", "a lost one", NOW)
+    assert state_of(db, held).state == "held"
+    assert own_row(db).restored_on == TODAY
+
+
 def test_a_restore_is_noticed_once(db: Database) -> None:
     owned(db)
     assert restored(db, seen_generation=7) == TODAY
     payment = a_payment(db, a_subscription(db))
     with db.transaction() as tx:
-        assert not mark_restored(tx, TODAY + DAY, 7)
+        assert not mark_restored(tx, TODAY + DAY, NOW, 7)
         assert restored_on(tx) == TODAY
     assert state_of(db, payment).state == "planned"
 

@@ -4,13 +4,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
+from billing.core.markers import marker_for
 from billing.core.outcomes import RemotePayment
 from billing.core.reconciling import Coverage, KnownRemote, LostCreate, prove_coverage
 from billing.core.states import PaymentState as S
 from billing.store import looks
 from billing.store.database import Database
+from billing.store.models import attempts
 from billing.store.models import payments as table
 from tests.databases import NOW, TODAY, a_payment, a_subscription
 
@@ -269,3 +271,23 @@ def test_a_worker_skips_what_another_judges_without_waiting(ledger: Ledger, scan
     with ledger.db.transaction() as one, ledger.db.transaction() as other:
         other.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
         assert (page(one, 1), page(other, 9)) == ([first], [second])
+
+
+def test_whether_anything_was_ever_sent(db: Database) -> None:
+    payment = a_payment(db, a_subscription(db))
+    with db.transaction() as tx:
+        assert not looks.has_ever_sent(tx)
+        values = {"payment_id": payment, "number": 1, "run_id": "run-1", "started_at": NOW}
+        tx.execute(insert(attempts).values(values))
+        assert looks.has_ever_sent(tx)
+
+
+def test_only_what_is_planned_counts_as_about_to_be_sent(db: Database) -> None:
+    subscription = a_subscription(db)
+    planned = row_of(db, a_payment(db, subscription)).marker
+    is_open = row_of(db, a_payment(db, subscription, TODAY + DAY, state="open")).marker
+    many = [marker_for("somebody-else", TODAY + n * DAY) for n in range(1200)]
+    with db.read() as connection:
+        assert looks.is_any_planned(connection, [*many, planned])
+        assert not looks.is_any_planned(connection, [*many, is_open])
+        assert not looks.is_any_planned(connection, [])
