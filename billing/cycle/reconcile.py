@@ -57,7 +57,7 @@ async def reconcile(ctx: Context) -> None:
 async def doubt_a_new_database(ctx: Context) -> None:
     """Before a database's first attempt: is it new, or does it stand in for one that was lost?
 
-    If the list shows a payment that it is about to send, it looks before it sends, as after a
+    If the list shows a payment that it believes unsent, it looks before it sends, as after a
     restore. A list that can't be read stops nothing: most new databases are just that.
     """
     with ctx.db.read() as connection:
@@ -69,7 +69,7 @@ async def doubt_a_new_database(ctx: Context) -> None:
         return
     markers = [remote.marker for remote in listing.remotes if remote.marker is not None]
     with ctx.db.transaction() as tx:
-        if not looks.is_any_planned(tx, markers):
+        if not looks.is_any_unsent(tx, markers):
             return
         now = ctx.clock()
         doubted = doubt(tx, ctx.as_of, now, _NOT_NEW)

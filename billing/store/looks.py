@@ -35,11 +35,11 @@ def has_ever_sent(tx: Connection) -> bool:
     return bool(tx.execute(select(exists(select(attempts.c.id)))).scalar())
 
 
-def is_any_planned(tx: Connection, markers: Sequence[str]) -> bool:
-    """Whether a payment that is about to be sent bears one of these markers."""
-    planned = _P.state == PaymentState.PLANNED.value
+def is_any_unsent(tx: Connection, markers: Sequence[str]) -> bool:
+    """Whether a payment that is planned or held bears one of these markers."""
+    unsent = _P.state.in_([PaymentState.PLANNED.value, PaymentState.HELD.value])
     return any(
-        tx.execute(select(exists().where(planned, _P.marker.in_(chunk)))).scalar()
+        tx.execute(select(exists().where(unsent, _P.marker.in_(chunk)))).scalar()
         for chunk in _chunks(markers)
     )
 

@@ -51,6 +51,19 @@ def test_a_new_plan_of_the_same_business_is_charged_at_once(lost: Business) -> N
     assert (report.created, report.outcome) == (1, "ok")
 
 
+def test_a_released_period_of_the_past_is_looked_for_too(lost: Business) -> None:
+    """March was charged; the machine was gone until May, when March is over the catch-up limit."""
+    lost.subscribe(*ROWS)
+    assert lost.run("2026-05-01").created == 0
+    held = [str(payment["id"]) for payment in lost.payments() if payment["state"] == "held"]
+    assert len(held) == len(ROWS)
+    lost.billing("payments", "release", *held)
+    for _ in range(4):
+        lost.run("2026-05-01")
+    assert states(lost) == {"open": 3 * len(ROWS)}
+    assert len(lost.remote()) == 3 * len(ROWS)
+
+
 def test_a_list_longer_than_a_page_is_read_to_its_end(lost: Business) -> None:
     lost.environ["BILLING_RECONCILE__PAGE_SIZE"] = "2"
     lost.subscribe(ROWS[0], ROWS[-1])

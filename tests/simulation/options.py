@@ -73,6 +73,8 @@ class Options:
     """The residual risk: the list hides exactly the lost ones and none that we know of."""
     skew: float = 0.0
     """By how many seconds at most the clocks of processes that share the work go wrong."""
+    loses_all: bool = False
+    """Instead of being restored the database is lost, and everything is imported into a new one."""
     mid_run_copies: bool = False
     """The residual risk: a plain file copy taken in the middle of a run is restored, unmarked."""
 
@@ -137,6 +139,9 @@ def draw(seed: int, steps: int, rng: Random, **fixed: Any) -> Options:
         settings=_settings(rng),
     )
     options = replace(options, skew=options.quiet_seconds * rng.choice((0.0, 0.0, 0.1, 0.3)))
+    if restores and rng.random() < 0.3:
+        # What a new database needs to be told apart from one that is just new: a list that answers.
+        options = replace(options, loses_all=True, restores=1, read_faults=0.0, list_cap=0, spells=0)
     return replace(options, **fixed)
 
 

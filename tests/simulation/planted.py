@@ -101,6 +101,10 @@ def _count_nothing_unknown(feed: Any, finished: Any, late: Any, held: int) -> No
     _count(feed, [r for r in finished if r.outcome.kind is not OutcomeKind.UNKNOWN], late, held)
 
 
+async def _no_doubt(_ctx: Any) -> None:
+    return
+
+
 _judge, _recover, _recover_notices = reconcile.judge, sending.recover, notices.recover
 _plan_periods, _due_on, _count = plan.plan_periods, periods.due_on, submit._Feed._count
 
@@ -182,6 +186,12 @@ PLANTED = (
         _replaced(runtime, "mark_restored", lambda *_: False),
         "",
         {"restores": 3, "tempo": "days", "remote_deletions": False},
+    ),
+    Planted(
+        "takes a new database for a new business",
+        _replaced(submit, "doubt_a_new_database", _no_doubt),
+        "was charged twice",
+        {**_CALM, "restores": 1, "loses_all": True, "list_cap": 0},
     ),
     Planted(
         "sends mail again after a crash",

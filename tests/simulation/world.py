@@ -122,6 +122,8 @@ class World:
             self._copy(marked=self.rng.random() < 0.5)
         if self.options.restores and self.rng.random() < 0.15:
             self._restore()
+        if self.options.loses_all and self._may_be_restored() and self.rng.random() < 0.3:
+            await self._lose_all()
         if self.rng.random() < self.options.people:
             self.loop.outside_later(self.rng.choice((0.0, 0.3, 2.0, 600.0)), self.persons.act)
         if self.options.unpaid_flips and self.rng.random() < 0.2:
@@ -234,22 +236,44 @@ class World:
     def _restore(self) -> None:
         """Every process is killed, and an old copy takes the database's place."""
         usable = [c for c in self.copies if c.marked or self.options.alone]
-        if not usable or self.calm or len(self.restored_at) >= self.options.restores:
+        if self.options.loses_all or not usable or not self._may_be_restored():
             return
-        for run in self.runs.values():
-            run.process.kill("the restore")
         copy = self.rng.choice(usable[-4:])
-        self.store.load(copy.image)
+        self._replace(copy.image, copy.agreements)
         if copy.marked:
             self.store.raw.execute("UPDATE identity SET copied_at = '2020-01-01 00:00:00.000000'")
-        self.clientele.restore(copy.agreements)
+        self.trace.note("world", "restores a backup", "marked" if copy.marked else "known by its generation")
+        self.trace.count(f"restores, {'marked' if copy.marked else 'by generation'}")
+
+    async def _lose_all(self) -> None:
+        """Nothing is left of the database and its lock; all agreements are imported into a new one.
+
+        That takes a person longer than the API takes to show what was under way.
+        """
+        self._replace(None, {})
+        self.lock.remembered = 0
+        self.trace.note("world", "loses the database", "and what is beside it")
+        self.trace.count("databases lost")
+        await asyncio.sleep(2 * self.options.quiet_seconds)
+        self.persons.subscribe_again()
+
+    def _may_be_restored(self) -> bool:
+        return not self.calm and len(self.restored_at) < self.options.restores
+
+    def _replace(self, image: Any, agreements: dict[str, Any]) -> None:
+        """Kill every process, and put another database (None: a new one) in the place of this."""
+        for run in self.runs.values():
+            run.process.kill("the restore")
+        if image is None:
+            self.store.clear()
+        else:
+            self.store.load(image)
+        self.clientele.restore(agreements)
         self.witness.last_transition = self.store.rows("SELECT coalesce(max(id), 0) FROM sim_transitions")[0][
             0
         ]
         self.mailbox.before_restore |= set(self.mailbox.accepted)
         self.restored_at.append(self.loop.time())
-        self.trace.note("world", "restores a backup", "marked" if copy.marked else "known by its generation")
-        self.trace.count(f"restores, {'marked' if copy.marked else 'by generation'}")
 
     # The world outside
 

@@ -282,12 +282,16 @@ def test_whether_anything_was_ever_sent(db: Database) -> None:
         assert looks.has_ever_sent(tx)
 
 
-def test_only_what_is_planned_counts_as_about_to_be_sent(db: Database) -> None:
+def test_what_is_planned_or_held_is_unsent(db: Database) -> None:
     subscription = a_subscription(db)
-    planned = row_of(db, a_payment(db, subscription)).marker
-    is_open = row_of(db, a_payment(db, subscription, TODAY + DAY, state="open")).marker
+    markers = {
+        state: row_of(db, a_payment(db, subscription, TODAY + n * DAY, state=state)).marker
+        for n, state in enumerate(S)
+    }
     many = [marker_for("somebody-else", TODAY + n * DAY) for n in range(1200)]
     with db.read() as connection:
-        assert looks.is_any_planned(connection, [*many, planned])
-        assert not looks.is_any_planned(connection, [*many, is_open])
-        assert not looks.is_any_planned(connection, [])
+        found = {
+            state for state, marker in markers.items() if looks.is_any_unsent(connection, [*many, marker])
+        }
+        assert found == {S.PLANNED, S.HELD}
+        assert not looks.is_any_unsent(connection, [])
