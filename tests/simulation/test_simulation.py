@@ -62,6 +62,7 @@ def test_a_seed_is_replayed_alike_in_another_process() -> None:
 
 def test_nothing_is_vacuous_in_worlds_that_have_all_faults_at_once() -> None:
     faults = {name: most * 0.3 for name, most in CREATE_FAULTS.items() if name != "stored_wrong"}
+    faults["duplicate"] = CREATE_FAULTS["duplicate"]
     everything = {"create_faults": faults, "crashes": 0.4, "stalls": 0.6, "restores": 1, "list_cap": 0}
     counts: Counter[str] = Counter()
     for seed in range(1, 16):
