@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -29,10 +29,14 @@ class KnownRemote:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What a list provably covers: everything (`complete`), or all that was made after `back_to`."""
+    """What a list provably covers: everything (`complete`), or all that was made after `back_to`.
+
+    `newest_first` is how our own payments stand in it, as far as they tell: no proof.
+    """
 
     complete: bool
     back_to: datetime | None = None
+    newest_first: bool = False
 
     def covers(self, since: datetime) -> bool:
         return self.complete or (self.back_to is not None and self.back_to < since)
@@ -43,7 +47,7 @@ class Coverage:
         if self.back_to is None:
             return self
         shown = sum(remote.from_at > self.back_to for remote in known.values())
-        return self if shown >= made_since else Coverage(complete=False)
+        return self if shown >= made_since else replace(self, back_to=None)
 
 
 def prove_coverage(
@@ -56,16 +60,16 @@ def prove_coverage(
     Neither the order nor a cap is documented, so neither is assumed: newest-first is believed only of
     a list that shows our own payments so.
     """
-    if len(listed) < limit and len(known) >= known_live:
-        return Coverage(complete=True)
     ours = [known[remote.remote_id] for remote in listed if remote.remote_id in known]
-    if _newest_first(ours):
-        return Coverage(complete=False, back_to=min(remote.by_at for remote in ours))
-    return Coverage(complete=False)
+    chain = _newest_first_chain(ours)
+    if len(listed) < limit and len(known) >= known_live:
+        return Coverage(complete=True, newest_first=chain > 1)
+    back_to = min(remote.by_at for remote in ours) if chain >= _CHAIN else None
+    return Coverage(complete=False, back_to=back_to, newest_first=chain > 1)
 
 
-def _newest_first(ours: Sequence[KnownRemote]) -> bool:
-    """Whether our payments stand newest first; pairs that overlap in time say nothing."""
+def _newest_first_chain(ours: Sequence[KnownRemote]) -> int:
+    """How many of our payments stand newest first; pairs that overlap in time say nothing. 0: not all."""
     chain = 1
     oldest_seen: KnownRemote | None = None
     for remote in ours:
@@ -75,8 +79,8 @@ def _newest_first(ours: Sequence[KnownRemote]) -> bool:
             chain += 1
             oldest_seen = remote
         elif remote.from_at > oldest_seen.by_at:
-            return False
-    return chain >= _CHAIN
+            return 0
+    return chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +120,13 @@ class Verdict:
     absent_at: datetime | None = None
 
 
-def choose(matches: Sequence[RemotePayment]) -> RemotePayment:
-    """Of several remote payments for one payment, the one to keep: a paid one, else the first listed."""
-    return next((remote for remote in matches if remote.paid), matches[0])
+def choose(matches: Sequence[RemotePayment], newest_first: bool = False) -> RemotePayment:
+    """Of several remote payments for one payment, the one to keep: a paid one, else the oldest.
+
+    The oldest is the first listed, or the last if the list seems to stand newest first.
+    """
+    oldest_first = list(reversed(matches)) if newest_first else matches
+    return next((remote for remote in oldest_first if remote.paid), oldest_first[0])
 
 
 def mismatch(remote: RemotePayment, amount_micros: int, email: str) -> str:
@@ -141,7 +149,7 @@ def judge(
     if matches:
         fitting = [m for m in matches if not mismatch(m, lost.amount_micros, lost.email)]
         if fitting:
-            return Verdict(Finding.ADOPT, choose(fitting))
+            return Verdict(Finding.ADOPT, choose(fitting, coverage.newest_first))
         field = mismatch(matches[0], lost.amount_micros, lost.email)
         cause = f"a remote payment bears its marker but another {field}"
         return Verdict(Finding.PARK, matches[0], cause)

@@ -113,10 +113,15 @@ def test_of_several_matches_one_that_fits_is_adopted() -> None:
     assert (verdict.finding, verdict.remote) == (Finding.ADOPT, fitting)
 
 
-def test_of_several_matches_a_paid_one_is_kept_or_else_the_first() -> None:
+def test_of_several_matches_a_paid_one_is_kept_or_else_the_oldest() -> None:
     first, second, paid = remote("a"), remote("b"), remote("c", paid=True)
     assert choose([first, second]) is first
-    assert choose([first, second, paid]) is paid
+    assert choose([first, second], newest_first=True) is second
+    for newest_first in (False, True):
+        assert choose([first, paid, second], newest_first) is paid
+    newest_first_list = Coverage(complete=True, newest_first=True)
+    assert judge(lost(), [first, second], newest_first_list, T0, QUIET).remote is second
+    assert judge(lost(), [first, second], EVERYTHING, T0, QUIET).remote is first
     assert judge(lost(), [first, paid], NOTHING, T0, QUIET).remote is paid
 
 
@@ -271,7 +276,7 @@ def test_being_told_to_wait_costs_no_step() -> None:
 
 
 def test_a_list_shorter_than_its_limit_with_all_of_ours_is_complete() -> None:
-    assert prove_coverage(remotes(3), 4, known(3, 2), known_live=2) == EVERYTHING
+    assert prove_coverage(remotes(3), 4, known(3, 2), known_live=2).complete
     assert prove_coverage([], 1, {}, known_live=0) == EVERYTHING
 
 
@@ -304,7 +309,25 @@ def test_a_list_that_may_lack_something_is_not_complete(listed: int, limit: int,
 )
 def test_an_order_is_believed_only_of_a_chain_of_our_own(made_at: list[int], back_to: int | None) -> None:
     coverage = prove_coverage(remotes(len(made_at)), len(made_at), known(*made_at), known_live=99)
-    assert coverage == Coverage(False, None if back_to is None else T0 + back_to * MINUTE)
+    assert not coverage.complete
+    assert coverage.back_to == (None if back_to is None else T0 + back_to * MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("made_at", "newest_first"),
+    [
+        ([50, 40], True),
+        ([50, 40, 30], True),
+        ([40, 50], False),
+        ([50, 40, 45], False),
+        ([50], False),
+        ([], False),
+    ],
+)
+def test_two_of_our_own_already_hint_at_the_order(made_at: list[int], newest_first: bool) -> None:
+    for limit in (len(made_at), 99):
+        coverage = prove_coverage(remotes(len(made_at)), limit, known(*made_at), known_live=len(made_at))
+        assert coverage.newest_first == newest_first
 
 
 def test_the_chain_may_stand_among_strangers() -> None:

@@ -47,12 +47,18 @@ MUTANTS: tuple[Mutant, ...] = (
         "                sending.intend(tx, self.ctx.run_id, admitted, now, deadline, deadline)\n",
         "                pass\n",
     ),
-    _one(
+    Mutant(
         "commit before send: what a crash leaves",
         _SENDING + "what_a_dead_run_had_sent_is_found_and_not_sent_again",
-        "billing/cycle/submit.py",
-        "                sending.intend(tx, self.ctx.run_id, admitted, now, deadline, deadline)\n",
-        "                pass\n",
+        (
+            (
+                "billing/cycle/submit.py",
+                "                sending.intend(tx, self.ctx.run_id, admitted, now, deadline, deadline)\n",
+                "                pass\n",
+            ),
+            # Without this a database that knows of no attempt would be taken for a new one, and look.
+            ("billing/cycle/submit.py", "        await doubt_a_new_database(ctx)\n", "        pass\n"),
+        ),
     ),
     _one(
         "recover to unknown, not to planned",
@@ -158,8 +164,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "coverage proof: the list's order",
         _RECONCILING + "one_payment_of_ours_tells_no_order_of_the_list",
         "billing/core/reconciling.py",
-        "    return chain >= _CHAIN\n",
-        "    return True\n",
+        "    back_to = min(remote.by_at for remote in ours) if chain >= _CHAIN else None\n",
+        "    back_to = min(remote.by_at for remote in ours) if ours else None\n",
     ),
     _one(
         "coverage proof: what was made since",

@@ -127,6 +127,24 @@ def test_a_list_that_lacks_what_was_made_since_proves_no_absence(tmp_path: Path)
     assert rig.payment("lost").state == "unknown"
 
 
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_of_two_unpaid_ones_the_older_is_kept(tmp_path: Path, newest_first: bool) -> None:
+    rig = Rig(tmp_path)
+    rig.api.newest_first = newest_first
+    for n in range(2):
+        rig.subscribe(f"seen-{n}")
+        rig.cycles_at(10 * n)
+    rig.subscribe("lost")
+    rig.api.script.append("lost")
+    rig.cycles_at(20)
+    rig.clock.to(21)
+    double = rig.api.add(rig.api.creates[-1][0])
+
+    rig.cycles_at(30)
+
+    assert (rig.payment("lost").remote_id, rig.api.deleted) == ("remote-3", [double])
+
+
 def test_only_the_own_marker_is_adopted(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.subscribe()
