@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from billing.config import Settings
-from billing.core.reconciling import mismatch
+from billing.core.reconciling import PROOF, mismatch
 from billing.core.states import NoticeKind, NoticeState, PaymentState, SubscriptionStatus
 from billing.cycle.plan import first_reminder_on
 from billing.cycle.ports import Gateway
@@ -146,8 +146,9 @@ def release(db: Database, payment_ids: list[int], now: datetime, reason: str) ->
         for row in rows:
             old = PaymentState(row.state)
             payments.move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention="")
-            if row.due_on <= doubtful_through:
-                # It may have been released and sent before, in the time that the restore lost.
+            if row.due_on <= doubtful_through and row.absent_looks < PROOF:
+                # It may have been released and sent before, in the time that the restore lost. (A proof
+                # is of after the restore and of after the last attempt: both take an earlier one back.)
                 payments.move(tx, [row.id], PaymentState.PLANNED, PaymentState.UNKNOWN, now)
             _log(tx, now, "released", reason, row.subscription_id, row.id)
     return [row.id for row in rows]

@@ -14,6 +14,8 @@ BACK_OFF = (timedelta(minutes=5), timedelta(hours=1), *([timedelta(days=1)] * 5)
 VANISHED = "it is no longer at Mileston; if that was meant, void it"
 """The attention of a payment whose remote payment is gone, until it is seen again."""
 
+PROOF = 2
+"""So many looks at a list that covers the attempt, a quiet window apart, prove that it never took effect."""
 _CHAIN = 5
 """So many of our own payments must stand in one order before the list's order is believed: by
 chance that happens once in 120."""
@@ -167,7 +169,7 @@ def judge(
         )
     if now < lost.absent_at + quiet:
         return _again(lost, lost.absent_at + quiet)
-    return Verdict(Finding.ABSENT, absent_looks=lost.absent_looks + 1, absent_at=now)
+    return Verdict(Finding.ABSENT, absent_looks=PROOF, absent_at=now)
 
 
 def _again(lost: LostCreate, at: datetime) -> Verdict:

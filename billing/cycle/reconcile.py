@@ -159,7 +159,7 @@ def _apply(tx: Connection, ctx: Context, judged: Sequence[tuple[Any, Verdict]]) 
     )
     for row, verdict in unknown:
         if verdict.finding is Finding.ABSENT:
-            _absent(tx, ctx, row, now)
+            _absent(tx, ctx, row, verdict, now)
         elif verdict.finding is Finding.PARK:
             _park(tx, ctx, row, verdict.cause, now)
 
@@ -173,17 +173,18 @@ def _adopt(tx: Connection, ctx: Context, adopted: Sequence[tuple[Any, Verdict]],
         ctx.report.notices_queued += len(chosen)
 
 
-def _absent(tx: Connection, ctx: Context, row: Any, now: datetime) -> None:
+def _absent(tx: Connection, ctx: Context, row: Any, verdict: Verdict, now: datetime) -> None:
+    proof = {"absent_looks": verdict.absent_looks, "absent_at": verdict.absent_at}
     if ctx.settings.reconcile.when_absent == "park":
         cause = "proved absent from the list; reconcile.when_absent = 'park' leaves it to a person"
-        _park(tx, ctx, row, cause, now)
+        _park(tx, ctx, row, cause, now, **proof)
         return
-    payments.move(tx, [row.id], PaymentState.UNKNOWN, PaymentState.PLANNED, now, cause="")
+    payments.move(tx, [row.id], PaymentState.UNKNOWN, PaymentState.PLANNED, now, cause="", **proof)
     _log(tx, ctx, row, "proved_absent", "two looks at the list, it is not there", now)
 
 
-def _park(tx: Connection, ctx: Context, row: Any, cause: str, now: datetime) -> None:
-    payments.move(tx, [row.id], PaymentState.UNKNOWN, PaymentState.PARKED, now, cause=cause)
+def _park(tx: Connection, ctx: Context, row: Any, cause: str, now: datetime, **proof: Any) -> None:
+    payments.move(tx, [row.id], PaymentState.UNKNOWN, PaymentState.PARKED, now, cause=cause, **proof)
     _log(tx, ctx, row, PaymentState.PARKED, cause, now)
     ctx.report.due += 1
     ctx.report.unknown += 1

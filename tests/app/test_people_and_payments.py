@@ -86,6 +86,15 @@ def test_after_a_restore_what_was_stopped_is_looked_for_before_it_is_sent(
     )
 
 
+def test_what_was_proved_absent_since_the_restore_is_not_looked_for_again(db: Database) -> None:
+    claim_identity(db, "sandbox", "biz")
+    with db.transaction() as tx:
+        tx.execute(update(identity).values(restored_on=TODAY))
+    held = a_payment(db, a_subscription(db), state="held", absent_looks=2, absent_at=NOW)
+    people.release(db, [held], NOW, "")
+    assert payment(db, held).state == "planned"
+
+
 # -- void ---------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from billing.app import people
 from billing.core.markers import marker_for
 from billing.cycle.reconcile import reconcile
 from billing.cycle.settle import settle
+from billing.store.database import doubt
 from tests.guards.rig import CHARGING, DAY, LOOKING, QUIET, Rig
 
 
@@ -196,6 +197,20 @@ def test_a_person_s_word_before_resending_is_waited_for_if_so_configured(tmp_pat
 
     assert len(rig.api.creates) == 1
     assert rig.payment().state == "parked"
+
+
+def test_after_a_restore_a_person_s_word_is_enough_for_what_was_proved_absent(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, reconcile={"quiet_seconds": float(QUIET), "when_absent": "park"})
+    rig.subscribe()
+    with rig.db.transaction() as tx:
+        assert doubt(tx, DAY, rig.clock(), "it was restored") == 0
+    rig.cycles_at(0, QUIET + 1, 2 * QUIET + 2)
+    assert rig.payment().state == "parked"
+
+    people.release(rig.db, [rig.payment().id], rig.clock(), "checked")
+    rig.cycles_at(2 * QUIET + 3)
+
+    assert (rig.payment().state, len(rig.api.creates)) == ("open", 1)
 
 
 def test_a_duplicate_that_was_paid_meanwhile_is_not_deleted(tmp_path: Path) -> None:
