@@ -23,7 +23,7 @@ from billing.store.sending import open_payments
 
 _PAGE = 500
 _EVER = datetime.min.replace(tzinfo=UTC)
-_NOT_NEW = "Mileston has payments of this database though it has sent none: another one was lost"
+_NOT_NEW = "this database is new, and Mileston has payments of it already: a lost one may have sent this"
 
 
 async def reconcile(ctx: Context) -> None:
