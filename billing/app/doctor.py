@@ -258,17 +258,17 @@ def _strangers(config: Config, remotes: list[RemotePayment]) -> Iterator[Finding
         known = _known(config, list(marked))
     except StoreError:
         return  # the check of the database tells it
-    unknown = [remote_id for marker, remote_id in marked.items() if marker not in known]
-    if not unknown:
+    strangers = [remote_id for marker, remote_id in marked.items() if marker not in known]
+    if not strangers:
         yield Finding("remote payments", True, f"all {len(marked)} that were looked at are known here")
         return
-    more = ", …" if len(unknown) > _NAMED else ""
-    found = f"{len(unknown)} bear a marker of this program and are unknown here: "
+    more = ", …" if len(strangers) > _NAMED else ""
+    found = f"{len(strangers)} bear a marker that no payment here has: "
     advice = (
         "does another database bill this business? If this one came back from a backup or replaces a "
         "lost one, import and resume its subscriptions, or delete these at Mileston"
     )
-    yield Finding("remote payments", False, found + ", ".join(unknown[:_NAMED]) + more, advice)
+    yield Finding("remote payments", False, found + ", ".join(strangers[:_NAMED]) + more, advice)
 
 
 def _known(config: Config, markers: list[str]) -> Container[str]:

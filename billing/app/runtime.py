@@ -41,6 +41,7 @@ from billing.store.database import (
     mark_restored,
     migrate,
 )
+from billing.store.events import event, record
 from billing.store.lock import CycleLock, cycle_lock
 
 SANDBOX_KEY = "sandbox-key"
@@ -307,7 +308,8 @@ def notice_restore(db: Database, lock: CycleLock | None, today: date, now: datet
     """
     with db.transaction() as tx:
         seen = lock.generation() if lock is not None else 0
-        mark_restored(tx, today, now, seen)
+        if mark_restored(tx, today, now, seen):
+            record(tx, [event(now, "program:restore", "database_restored", "noticed by itself")])
     # Before anything is sent, because a run that dies remembers nothing afterwards: a copy from before
     # it would pass for the newest.
     remember(db, lock)

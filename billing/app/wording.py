@@ -32,8 +32,6 @@ _SENTENCES = {
     "subscription_paused": "the subscription was paused: {detail}",
     "subscription_resumed": "the subscription was resumed: {detail}",
     "subscription_cancelled": "the subscription was cancelled: {detail}",
-    "database_restored": "the database came back from a backup: {detail}",
-    "database_lost": "the database is new, and Mileston knows its payments already: {detail}",
     "notice_superseded": "a notice was not sent any more: {detail}",
     "notice_failed": "a notice failed: {detail}",
     "notice_unknown": "a notice may or may not have been delivered: {detail}",

@@ -58,14 +58,17 @@ async def doubt_a_new_database(ctx: Context) -> None:
     """Before a database's first attempt: is it new, or does it stand in for one that was lost?
 
     If the list shows a payment that it believes unsent, it looks before it sends, as after a
-    restore. A list that can't be read stops nothing: most new databases are just that.
+    restore. A list that can't be read stops nothing, but the event log tells it: most new databases
+    are just that.
     """
     with ctx.db.read() as connection:
-        if looks.has_ever_sent(connection):
+        if looks.has_ever_sent(connection) or not payments.count_planned(connection, ctx.as_of):
             return
     try:
         listing = await read_list(ctx, _EVER)
-    except GatewayError:
+    except GatewayError as error:
+        with ctx.db.transaction() as tx:
+            record(tx, [event(ctx.clock(), ctx.actor, "first_look_failed", str(error))])
         return
     markers = [remote.marker for remote in listing.remotes if remote.marker is not None]
     with ctx.db.transaction() as tx:

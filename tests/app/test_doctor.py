@@ -132,7 +132,7 @@ def test_what_another_database_of_the_business_made_is_named(well: Business) -> 
     kept = database.rename(database.with_name("kept.db"))
     check, found, advice = only(faults(well))
     assert check == "remote payments"
-    assert found.startswith("7 bear a marker of this program and are unknown here: ")
+    assert found.startswith("7 bear a marker that no payment here has: ")
     assert sum(record["id"] in found for record in well.remote()) == 5
     assert "another database" in advice
 

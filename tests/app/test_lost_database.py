@@ -76,3 +76,6 @@ def test_a_list_that_cannot_be_read_stops_no_new_business(business: Business) ->
     business.sandbox.faults(**{"list.500": 1})
     report = business.run("2026-03-01")
     assert (report.created, report.outcome) == (len(ROWS), "ok")
+    told = [line for line in business.billing("events", "export").stdout.splitlines() if "first_look" in line]
+    assert len(told) == 1
+    assert "500" in told[0]

@@ -57,7 +57,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "                pass\n",
             ),
             # Without this a database that knows of no attempt would be taken for a new one, and look.
-            ("billing/cycle/submit.py", "        await doubt_a_new_database(ctx)\n", "        pass\n"),
+            ("billing/cycle/submit.py", "    await doubt_a_new_database(ctx)\n", ""),
         ),
     ),
     _one(
@@ -299,8 +299,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "lost database: look before the first attempt",
         _STORE + "a_new_database_looks_for_what_a_lost_one_sent",
         "billing/cycle/submit.py",
-        "        await doubt_a_new_database(ctx)\n",
-        "        pass\n",
+        "    await doubt_a_new_database(ctx)\n",
+        "",
     ),
     _one(
         "lost database: all is in doubt, not only what is seen",
