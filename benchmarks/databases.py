@@ -159,7 +159,7 @@ def _remember(tx: Connection) -> None:
         subject="Payment received",
         message_id="<1@example.org>",
         sha256="",
-        words="250 taken",
+        server_reply="250 taken",
         sent_at=NOW,
     )
 

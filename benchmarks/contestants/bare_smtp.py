@@ -12,8 +12,8 @@ import aiosmtplib
 from benchmarks.contestants.ours import config_for
 from benchmarks.measure import measured, spec
 from billing.app.runtime import open_store
-from billing.core.letters import RenderedMail
-from billing.cycle.letter import letter_for
+from billing.core.notices import RenderedMail
+from billing.cycle.notice_facts import facts_for
 from billing.mail.render import Renderer
 from billing.store import notices
 
@@ -43,7 +43,7 @@ def _rendered(today: date, settings: dict[str, str]) -> list[RenderedMail]:
     with open_store(config) as db, db.transaction() as tx:
         rows = notices.queued_page(tx, now, start, 1_000_000)
         letters = [
-            letter_for(row, config.settings, today, lambda remote_id: _LINK + remote_id) for row in rows
+            facts_for(row, config.settings, today, lambda remote_id: _LINK + remote_id) for row in rows
         ]
     return [renderer.render(letter, now) for letter in letters]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.contestants.ours import config_for
 from benchmarks.measure import measured, spec
-from billing.core.letters import Letter
+from billing.core.notices import NoticeFacts
 from billing.core.states import NoticeKind
 from billing.mail.i18n import LANGUAGES
 from billing.mail.render import Renderer
@@ -31,7 +31,7 @@ def main(count: int) -> None:
         figures.more["every kind in every language"] = _cpu_seconds(renderer, mixed) / len(mixed)
 
 
-def _letters(kind: NoticeKind, languages: tuple[str, ...], count: int) -> list[Letter]:
+def _letters(kind: NoticeKind, languages: tuple[str, ...], count: int) -> list[NoticeFacts]:
     return [
         replace(
             sample_letter(kind, language),
@@ -46,7 +46,7 @@ def _letters(kind: NoticeKind, languages: tuple[str, ...], count: int) -> list[L
     ]
 
 
-def _cpu_seconds(renderer: Renderer, letters: list[Letter]) -> float:
+def _cpu_seconds(renderer: Renderer, letters: list[NoticeFacts]) -> float:
     began = time.process_time()
     for letter in letters:
         renderer.render(letter, SAMPLE_NOW)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, update
 
-from billing.app.people import actor
+from billing.app.decisions import actor
 from billing.config import Config
 from billing.errors import StoreError, UsageError
 from billing.store.database import Database

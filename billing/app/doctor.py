@@ -30,7 +30,7 @@ from billing.config import Config, Settings, load_config
 from billing.config.secrets import SECRET_NAMES
 from billing.core.outcomes import RemotePayment
 from billing.errors import BillingError, ConfigError, GatewayError, MailError, StoreError
-from billing.store import looks
+from billing.store import remote_checks
 from billing.store.database import SCHEMA_HEAD, fingerprint, wal_is_safe
 from billing.store.models import identity, runs
 
@@ -277,7 +277,7 @@ def _known(config: Config, markers: list[str]) -> Container[str]:
     if path is not None and not path.exists():
         return ()
     with reading(config) as connection:
-        return looks.by_marker(connection, markers) if schema_version(connection) else ()
+        return remote_checks.by_marker(connection, markers) if schema_version(connection) else ()
 
 
 def _mail(config: Config) -> Iterator[Finding]:

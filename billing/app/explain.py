@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
-from billing.app.people import find_subscription
-from billing.app.wording import sentence_of
+from billing.app.decisions import find_subscription
 from billing.config import Config
 from billing.core.dunning import DunningPolicy
+from billing.core.event_text import sentence_of
 from billing.core.money import format_amount
 from billing.core.periods import first_period_from
 from billing.core.reminders import offsets_for
@@ -329,7 +329,7 @@ class _Case:
         queued = f" at {self._time(notice.queued_at)}"
         if notice.sent_at is not None:
             return f"{queued} and sent at {self._time(notice.sent_at)}."
-        words = f": {notice.words}" if notice.words else ""
+        words = f": {notice.server_reply}" if notice.server_reply else ""
         return f"{queued}; it is {notice.state}{words}."
 
     def _time(self, at: datetime | None) -> str:

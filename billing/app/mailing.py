@@ -9,9 +9,9 @@ from email.policy import default
 
 from billing.app.runtime import addressed, business_date, make_renderer, open_transport
 from billing.config import Config
-from billing.core.letters import Delivery, RenderedMail
+from billing.core.notices import Delivery, RenderedMail
 from billing.core.states import NoticeKind
-from billing.cycle.letter import letter_for
+from billing.cycle.notice_facts import facts_for
 from billing.errors import UsageError
 from billing.gateway.mileston import MilestonGateway
 from billing.store import notices
@@ -26,7 +26,7 @@ def preview_notice(config: Config, db: Database, notice_id: int, now: datetime) 
         raise UsageError(f"there is no notice {notice_id}; `billing notices list` shows them")
     settings = addressed(config)
     gateway = MilestonGateway(settings.mileston, settings.business.name, lambda: ("", ""), lambda: now)
-    letter = letter_for(row, settings, business_date(config, now), gateway.checkout_url)
+    letter = facts_for(row, settings, business_date(config, now), gateway.checkout_url)
     mail = make_renderer(config, settings).render(letter, row.rendered_at or now)
     message = email.message_from_bytes(mail.raw, policy=default)
     body = message.get_body(("plain",))

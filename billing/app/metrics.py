@@ -25,8 +25,8 @@ from sqlalchemy import Connection, func, select
 from billing import __version__
 from billing.app.status import reading
 from billing.config import Config
-from billing.core.letters import DeliveryKind
 from billing.core.money import MICROS_PER_USDC
+from billing.core.notices import DeliveryKind
 from billing.core.states import NoticeKind, NoticeState, PaymentState
 from billing.cycle.report import Report
 from billing.errors import BillingError

@@ -22,13 +22,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from billing.app.instrumentation import observed_renderer, observed_transport
 from billing.app.logs import RUN_ID, log_events
-from billing.app.observing import observed_renderer, observed_transport
 from billing.app.sandbox_host import PORT, own_sandbox
 from billing.config import Config, Settings
-from billing.core.letters import Delivery, RenderedMail
+from billing.core.notices import Delivery, RenderedMail
+from billing.cycle.context import Context, Gateway, Transport, never, nothing
 from billing.cycle.cycle import STEPS, Step, run_cycle
-from billing.cycle.ports import Context, Gateway, Transport, never, nothing
 from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.report import Report
@@ -286,7 +286,7 @@ async def one_cycle(
                 as_of=as_of,
                 clock=utc_now,
                 report=Report(run_id, as_of),
-                alone=db.is_sqlite,
+                exclusive=db.is_sqlite,
                 progress=hooks.progress,
                 stopping=hooks.stopping,
                 checkpoint=checkpoint,

@@ -24,7 +24,7 @@ def daemon(config: ConfigOption = None) -> None:
     with ExitStack() as stack:
         if not listen:
             raise typer.Exit(Daemon(loaded, NobodyWatches()).run())
-        from billing.app.observing import new_metrics
+        from billing.app.instrumentation import new_metrics
 
         metrics = new_metrics("watch.listen")
         watched = Daemon(loaded, metrics)

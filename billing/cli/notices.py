@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from billing.app import decisions
 from billing.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -38,7 +39,7 @@ def list_all(
         if json:
             print_json_array(documents)
             return
-        columns = ("id", "kind", "subscription", "due_on", "state", "subject", "words")
+        columns = ("id", "kind", "subscription", "due_on", "state", "subject", "server_reply")
         print_table(columns, ([str(doc[c] or "–") for c in columns] for doc in documents), "no notices yet")
 
 
@@ -77,7 +78,6 @@ def resend(
     ] = None,
 ) -> None:
     """Put a notice back into the queue; the next run sends it with the same Message-ID."""
-    from billing.app import people
     from billing.app.runtime import utc_now
     from billing.core.states import NoticeState
 
@@ -87,10 +87,10 @@ def resend(
         raise typer.BadParameter(f"--all takes failed or unknown, and not {every!r}")
     with store(config) as (_, db):
         if notice_id is not None:
-            people.resend_notice(db, notice_id, utc_now())
+            decisions.resend_notice(db, notice_id, utc_now())
             print(f"notice {notice_id} is queued")
         elif every is not None:
-            print(f"{people.resend_notices(db, NoticeState(every), utc_now())} notices are queued")
+            print(f"{decisions.resend_notices(db, NoticeState(every), utc_now())} notices are queued")
 
 
 @app.command("send-test")
@@ -110,7 +110,7 @@ def send_test(
     if kind not in NoticeKind.__members__.values():
         raise typer.BadParameter(f"{kind!r} is not a kind; there are {', '.join(NoticeKind)}")
     delivery = asyncio.run(send_sample(read_config(config), NoticeKind(kind), to, locale, utc_now()))
-    print(f"{delivery.kind} {delivery.words}".rstrip())
+    print(f"{delivery.kind} {delivery.server_reply}".rstrip())
     raise typer.Exit(0 if delivery.kind == "sent" else 1)
 
 
@@ -127,6 +127,6 @@ def document(row: Any) -> dict[str, Any]:
         "dedupe_key": row.dedupe_key,
         "message_id": row.message_id,
         "tries": row.tries,
-        "words": row.words,
+        "server_reply": row.server_reply,
         "sent_at": row.sent_at.isoformat() if row.sent_at else None,
     }

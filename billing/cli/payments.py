@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from billing.app import decisions
 from billing.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -68,7 +69,7 @@ def list_all(
 @app.command()
 def show(payment_id: IdArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
     """One payment with its attempts and its history."""
-    from billing.app.people import find_payment
+    from billing.app.decisions import find_payment
     from billing.store import events, payments
 
     with store(config) as (_, db), db.read() as tx:
@@ -97,7 +98,6 @@ def release(
     all_held: Annotated[bool, typer.Option("--all-held", help="Release every held payment.")] = False,
 ) -> None:
     """Let held, rejected or parked payments be sent (again) by the next run."""
-    from billing.app import people
     from billing.app.runtime import utc_now
     from billing.core.states import PaymentState
     from billing.store import payments
@@ -108,18 +108,17 @@ def release(
         if all_held:
             with db.read() as tx:
                 payment_ids = [row.id for row in payments.listing(tx, [PaymentState.HELD])]
-        released = people.release(db, payment_ids or [], utc_now(), reason)
+        released = decisions.release(db, payment_ids or [], utc_now(), reason)
     print(f"released {len(released)}; the next run sends them")
 
 
 @app.command()
 def void(payment_id: IdArgument, config: ConfigOption = None, reason: GivenReason = "") -> None:
     """Never charge a payment; what is open at Mileston is deleted there."""
-    from billing.app import people
     from billing.app.runtime import utc_now
 
     with store(config) as (loaded, db):
-        _with_gateway(loaded, db, lambda gateway: people.void(db, gateway, payment_id, utc_now(), reason))
+        _with_gateway(loaded, db, lambda gateway: decisions.void(db, gateway, payment_id, utc_now(), reason))
     print(f"payment {payment_id} is void")
 
 
@@ -136,7 +135,6 @@ def resolve(
     reason: GivenReason = "",
 ) -> None:
     """Say what became of an unknown or parked payment."""
-    from billing.app import people
     from billing.app.runtime import business_date, utc_now
 
     if (remote_id is None) != absent:
@@ -147,7 +145,7 @@ def resolve(
         _with_gateway(
             loaded,
             db,
-            lambda gateway: people.resolve(db, gateway, payment_id, remote_id, now, today, reason),
+            lambda gateway: decisions.resolve(db, gateway, payment_id, remote_id, now, today, reason),
         )
     print(f"payment {payment_id} is {'open' if remote_id else 'planned again'}")
 

@@ -40,8 +40,8 @@ def run_once(
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing when all is well; for cron.")] = False,
 ) -> None:
     """Run one billing cycle: charge what is due, learn what was paid, write the mail."""
+    from billing.app.cron_run import watched_run
     from billing.app.runtime import Hooks
-    from billing.app.watched import watched_run
     from billing.errors import AlreadyRunning
 
     day = parse_date(as_of) if as_of is not None else None

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from billing.app import decisions
 from billing.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -30,8 +31,8 @@ def import_file(
     json: JsonOption = False,
 ) -> None:
     """Add or update subscriptions by reference: the whole file, or nothing of it."""
+    from billing.app.decisions import actor
     from billing.app.importing import import_csv
-    from billing.app.people import actor
     from billing.app.runtime import utc_now
     from billing.errors import ImportRejected, UsageError
 
@@ -78,7 +79,7 @@ def list_all(config: ConfigOption = None, json: JsonOption = False) -> None:
 @app.command()
 def show(reference: ReferenceArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
     """One subscription with its payments and notices."""
-    from billing.app.people import find_subscription
+    from billing.app.decisions import find_subscription
     from billing.cli.notices import document as notice_document
     from billing.cli.payments import document as payment_document
     from billing.store import notices, payments
@@ -105,24 +106,22 @@ def show(reference: ReferenceArgument, config: ConfigOption = None, json: JsonOp
 @app.command()
 def pause(reference: ReferenceArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
     """Stop billing until resumed; the pause is not billed."""
-    from billing.app import people
     from billing.app.runtime import utc_now
 
     with store(config) as (_, db):
-        people.pause(db, reference, utc_now(), reason)
+        decisions.pause(db, reference, utc_now(), reason)
     print(f"{reference} is paused")
 
 
 @app.command()
 def resume(reference: ReferenceArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
     """Go on billing on the same days as before."""
-    from billing.app import people
     from billing.app.runtime import business_date, utc_now
 
     with store(config) as (loaded, db):
         now = utc_now()
         today = business_date(loaded, now)
-        due = people.resume(db, reference, now, today, loaded.settings, reason)
+        due = decisions.resume(db, reference, now, today, loaded.settings, reason)
     print(f"{reference} is active again; its next payment is due on {due}")
 
 
@@ -136,12 +135,11 @@ def cancel(
     reason: ReasonOption = "",
 ) -> None:
     """End a subscription for good."""
-    from billing.app import people
     from billing.app.runtime import business_date, utc_now
 
     with store(config) as (loaded, db):
         now = utc_now()
-        last = people.cancel(db, reference, now, business_date(loaded, now), reason, at_period_end)
+        last = decisions.cancel(db, reference, now, business_date(loaded, now), reason, at_period_end)
     print(f"{reference} is cancelled; its last day is {last}")
 
 

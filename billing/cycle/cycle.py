@@ -16,11 +16,11 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 
+from billing.cycle.context import Context
 from billing.cycle.deliver import deliver
 from billing.cycle.digest import digest
 from billing.cycle.dun import dun
 from billing.cycle.plan import plan
-from billing.cycle.ports import Context
 from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.remind import remind

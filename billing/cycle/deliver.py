@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from billing.core.letters import Delivery, DeliveryKind, RenderedMail
+from billing.core.notices import Delivery, DeliveryKind, RenderedMail
 from billing.core.states import NoticeState
-from billing.cycle.letter import letter_for, must_wait, no_longer_holds
+from billing.cycle.context import Context
+from billing.cycle.notice_facts import facts_for, must_wait, no_longer_holds
 from billing.cycle.pipeline import Pipeline
-from billing.cycle.ports import Context
 from billing.errors import MailError, TemplateError
 from billing.store import notices
 from billing.store.events import event, record
@@ -154,7 +154,7 @@ class _Outbox:
         notices.finish(tx, rows, self.ctx.run_id)
         for posted, row in zip(finished, rows, strict=True):
             if row["state"] in (NoticeState.FAILED, NoticeState.UNKNOWN):
-                self._log(tx, posted.row, row["state"], posted.delivery.words, posted.at)
+                self._log(tx, posted.row, row["state"], posted.delivery.server_reply, posted.at)
 
     def _after(self, posted: _Posted) -> dict[str, Any]:
         """The row of a notice after one delivery."""
@@ -181,7 +181,7 @@ class _Outbox:
         return {
             "id": posted.row.id,
             "state": state.value,
-            "words": delivery.words,
+            "server_reply": delivery.server_reply,
             "sent_at": posted.at if sent else None,
             "next_try_at": try_at,
             "tries": tries,
@@ -222,5 +222,5 @@ def _render(ctx: Context, row: Any, now: datetime) -> RenderedMail:
             raw=row.raw,
             sha256=row.sha256,
         )
-    letter = letter_for(row, ctx.settings, ctx.as_of, ctx.gateway.checkout_url)
+    letter = facts_for(row, ctx.settings, ctx.as_of, ctx.gateway.checkout_url)
     return ctx.renderer.render(letter, row.rendered_at or now)

@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from billing.core.letters import DigestItem
+from billing.core.notices import DigestItem
 from billing.core.states import NoticeKind, NoticeState, PaymentState
-from billing.cycle.ports import Context
+from billing.cycle.context import Context
 from billing.store import notices, payments
 from billing.store.models import notices as notice_table
 from billing.store.models import payments as payment_table
@@ -139,7 +139,7 @@ def _notice_needs(tx: Connection, digests: bool) -> Iterator[Need]:
             items = (
                 DigestItem(
                     f"The e-mail {row.kind} {title}",
-                    ": ".join(filter(None, (row.reference, row.words))),
+                    ": ".join(filter(None, (row.reference, row.server_reply))),
                     f"billing notices resend {row.id}",
                 )
                 for row in islice(rows, _ONE_BY_ONE)

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from billing.config import Settings
 from billing.core.dunning import DunningPolicy, FinalAction, decide_dunning, freeze_policy
 from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
-from billing.cycle.ports import Context
-from billing.store import looks, payments, subscriptions
+from billing.cycle.context import Context
+from billing.store import payments, remote_checks, subscriptions
 from billing.store.events import event, record
 from billing.store.notices import dedupe_key, insert_notices, new_notice
 
@@ -23,7 +23,7 @@ async def dun(ctx: Context) -> None:
     after_id = 0
     while not ctx.stopping():
         with ctx.db.transaction() as tx:
-            rows = looks.overdue_page(tx, ctx.as_of, ctx.run_id, after_id, _PAGE)
+            rows = remote_checks.overdue_page(tx, ctx.as_of, ctx.run_id, after_id, _PAGE)
             for row in rows:
                 _dun_one(tx, ctx, row)
         ctx.checkpoint("dun.committed")
@@ -46,7 +46,9 @@ def _dun_one(tx: Connection, ctx: Context, row: Any) -> None:
     policy = policy_for(row, ctx.settings)
     decision = decide_dunning(policy, row.payable_on, row.dunning_step, ctx.as_of)
     now = ctx.clock()
-    looks.note_dunning(tx, row.id, policy.to_json(), decision.notice or row.dunning_step, decision.next_on)
+    remote_checks.note_dunning(
+        tx, row.id, policy.to_json(), decision.notice or row.dunning_step, decision.next_on
+    )
     if decision.notice is not None:
         key = dedupe_key(NoticeKind.PAYMENT_OVERDUE, row.reference, row.due_on, f"d{decision.notice}")
         _notify(tx, ctx, row, NoticeKind.PAYMENT_OVERDUE, key, now, decision.notice)

@@ -15,7 +15,7 @@ from billing.core.periods import Interval
 from billing.core.reminders import offsets_for
 from billing.core.schedule import PeriodPlan, plan_periods
 from billing.core.states import PaymentState, SubscriptionStatus
-from billing.cycle.ports import Context
+from billing.cycle.context import Context
 from billing.store import payments, subscriptions
 from billing.store.database import restored_on
 from billing.store.events import event, record
@@ -31,7 +31,7 @@ _RESTORED = "the database came back from a backup: it may exist at Mileston alre
 async def plan(ctx: Context) -> None:
     """Page by page: insert the payments of due periods and advance the schedule, in one transaction."""
     planned = 0
-    page = _PAGE if ctx.alone else _SHARED_PAGE
+    page = _PAGE if ctx.exclusive else _SHARED_PAGE
     patience = _PATIENCE
     while not ctx.stopping():
         ctx.checkpoint("plan.before-commit")
@@ -44,7 +44,7 @@ async def plan(ctx: Context) -> None:
             continue
         # What is due and locked is being planned by another worker: submit shares that, so wait for
         # its commit, but not for long: it may have been suspended in the middle of it.
-        if ctx.alone or not patience or not _is_any_due(ctx):
+        if ctx.exclusive or not patience or not _is_any_due(ctx):
             break
         patience -= 1
         await asyncio.sleep(_WAIT_SECONDS)

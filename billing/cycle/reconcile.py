@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 from billing.core.outcomes import RemotePayment
 from billing.core.reconciling import Coverage, Finding, Verdict, judge, prove_coverage
 from billing.core.states import PaymentState
-from billing.cycle.ports import Context
+from billing.cycle.context import Context
 from billing.cycle.sweep import sweep
 from billing.errors import GatewayError
-from billing.store import looks, payments
-from billing.store.database import doubt
+from billing.store import payments, remote_checks
+from billing.store.database import require_lookup
 from billing.store.events import event, record
 from billing.store.sending import open_payments
 
@@ -33,8 +33,8 @@ async def reconcile(ctx: Context) -> None:
     late is adopted instead. If it can't be read, the unknowns stay what they are.
     """
     with ctx.db.read() as connection:
-        due = looks.look_is_due(connection, ctx.clock())
-        earliest = looks.earliest_lost(connection)
+        due = remote_checks.look_is_due(connection, ctx.clock())
+        earliest = remote_checks.earliest_lost(connection)
     if due:
         try:
             listing = await read_list(ctx, earliest)
@@ -49,12 +49,12 @@ async def reconcile(ctx: Context) -> None:
                 # What was adopted may have doubles in this list, and no later one need show them.
                 await sweep(ctx, listing.remotes)
     with ctx.db.read() as connection:
-        left = looks.count_unknown(connection)
+        left = remote_checks.count_unknown(connection)
     ctx.report.due += left
     ctx.report.unknown += left
 
 
-async def doubt_a_new_database(ctx: Context) -> None:
+async def look_first_if_new(ctx: Context) -> None:
     """Before a database's first attempt: is it new, or does it stand in for one that was lost?
 
     If the list shows a payment that it believes unsent, it looks before it sends, as after a
@@ -62,7 +62,7 @@ async def doubt_a_new_database(ctx: Context) -> None:
     are just that.
     """
     with ctx.db.read() as connection:
-        if looks.has_ever_sent(connection) or not payments.count_planned(connection, ctx.as_of):
+        if remote_checks.has_ever_sent(connection) or not payments.count_planned(connection, ctx.as_of):
             return
     try:
         listing = await read_list(ctx, _EVER)
@@ -72,10 +72,10 @@ async def doubt_a_new_database(ctx: Context) -> None:
         return
     markers = [remote.marker for remote in listing.remotes if remote.marker is not None]
     with ctx.db.transaction() as tx:
-        if not looks.is_any_unsent(tx, markers):
+        if not remote_checks.is_any_unsent(tx, markers):
             return
         now = ctx.clock()
-        doubted = doubt(tx, ctx.as_of, now, _NOT_NEW)
+        doubted = require_lookup(tx, ctx.as_of, now, _NOT_NEW)
         record(tx, [event(now, ctx.actor, "database_lost", f"{doubted} payments are looked for first")])
     ctx.report.due += doubted
     ctx.report.unknown += doubted
@@ -98,11 +98,11 @@ async def read_list(ctx: Context, since: datetime | None) -> Listing:
         asked_at = ctx.clock()
         remotes = await ctx.gateway.list(limit)
         with ctx.db.read() as connection:
-            known = looks.known_remotes(connection, [remote.remote_id for remote in remotes])
-            live = looks.count_live(connection)
+            known = remote_checks.known_remotes(connection, [remote.remote_id for remote in remotes])
+            live = remote_checks.count_live(connection)
             coverage = prove_coverage(remotes, limit, known, live)
             if coverage.back_to is not None:
-                made_since = looks.count_live(connection, coverage.back_to)
+                made_since = remote_checks.count_live(connection, coverage.back_to)
                 coverage = coverage.confirmed_by(known, made_since)
         enough = since is None or coverage.covers(since)
         if enough or len(remotes) < limit or limit >= largest:
@@ -119,12 +119,12 @@ def _judge_all(ctx: Context, listing: Listing) -> None:
     after_id = 0
     while True:
         with ctx.db.transaction() as tx:
-            rows = looks.lost_page(tx, after_id, _PAGE)
+            rows = remote_checks.lost_page(tx, after_id, _PAGE)
             judged = [
                 (
                     row,
                     judge(
-                        looks.lost_create(row),
+                        remote_checks.lost_create(row),
                         by_marker[row.marker],
                         listing.coverage,
                         listing.asked_at,
@@ -146,7 +146,7 @@ def _apply(tx: Connection, ctx: Context, judged: Sequence[tuple[Any, Verdict]]) 
     _adopt(tx, ctx, [(row, v) for row, v in judged if v.finding is Finding.ADOPT], now)
     unknown = [(row, v) for row, v in judged if row.state == PaymentState.UNKNOWN]
     waiting = (Finding.LOOK_AGAIN, Finding.UNPROVED)
-    looks.note_looks(
+    remote_checks.note_looks(
         tx,
         [
             {

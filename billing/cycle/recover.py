@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from billing.cycle.ports import Context
+from billing.cycle.context import Context
 from billing.store import notices, sending
 
 _PAGE = 500
@@ -12,11 +12,11 @@ async def recover(ctx: Context) -> None:
     """Payments and notices left `sending` by a dead run become `unknown`, never planned again."""
     while True:
         with ctx.db.transaction() as tx:
-            found = sending.recover(tx, ctx.run_id, ctx.clock(), ctx.alone, _PAGE)
+            found = sending.recover(tx, ctx.run_id, ctx.clock(), ctx.exclusive, _PAGE)
         if found < _PAGE:
             break
     with ctx.db.transaction() as tx:
-        found_notices = notices.recover(tx, ctx.clock(), ctx.alone)
+        found_notices = notices.recover(tx, ctx.clock(), ctx.exclusive)
     if ctx.settings.mail.on_unknown == "hold":
         # The run that left them could not say so; nobody else will.
         ctx.report.notices_failed += found_notices

@@ -12,8 +12,8 @@ from billing.config import Settings
 from billing.core.periods import Interval
 from billing.core.reminders import decide_reminder, offsets_for
 from billing.core.states import NoticeKind
+from billing.cycle.context import Context
 from billing.cycle.plan import first_reminder_on
-from billing.cycle.ports import Context
 from billing.store import notices, subscriptions
 from billing.store.models import identity
 

@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 from billing.core.outcomes import RemotePayment
 from billing.core.reconciling import VANISHED
 from billing.core.states import NoticeKind, PaymentState
-from billing.cycle.ports import Context
+from billing.cycle.context import Context
 from billing.cycle.sweep import sweep
 from billing.errors import GatewayError
-from billing.store import looks, payments
+from billing.store import payments, remote_checks
 from billing.store.events import event, record
 from billing.store.notices import dedupe_key, insert_notices, new_notice
 
@@ -32,7 +32,7 @@ async def settle(ctx: Context) -> None:
     """
     began = ctx.began
     with ctx.db.read() as connection:
-        open_count = looks.count_unpaid(connection, began)
+        open_count = remote_checks.count_unpaid(connection, began)
     if not open_count:
         return
     page = ctx.settings.reconcile.page_size
@@ -54,7 +54,7 @@ def _settle_listed(ctx: Context, seen: dict[str, RemotePayment], began: datetime
     after = _START
     while True:
         with ctx.db.transaction() as tx:
-            rows = looks.unpaid_page(tx, began, after, _PAGE)
+            rows = remote_checks.unpaid_page(tx, began, after, _PAGE)
             apply_looks(tx, ctx, [(row, seen[row.remote_id]) for row in rows if row.remote_id in seen])
         room = ctx.settings.settle.max_gets_per_run - len(stragglers)
         stragglers += [row for row in rows if row.remote_id not in seen][:room]
@@ -93,11 +93,11 @@ def apply_looks(tx: Connection, ctx: Context, looked: Sequence[tuple[Any, Remote
     """Book what was read: paid ones with their receipt, unpaid ones as looked at in this run."""
     now = ctx.clock()
     # Other workers may have read the same ones: each is booked once, by the one that gets hold of it.
-    ours = looks.lock_unpaid(tx, [row.id for row, _ in looked])
+    ours = remote_checks.lock_unpaid(tx, [row.id for row, _ in looked])
     looked = [(row, remote) for row, remote in looked if ours.get(row.id) == row.state]
     paid = [row for row, remote in looked if remote.paid]
     unpaid = [row for row, remote in looked if not remote.paid]
-    looks.note_unpaid(tx, [row.id for row in unpaid], ctx.run_id, now)
+    remote_checks.note_unpaid(tx, [row.id for row in unpaid], ctx.run_id, now)
     for row in unpaid:
         if row.attention == VANISHED:
             payments.flag(tx, row.id, "", now)
@@ -148,7 +148,7 @@ def _book(tx: Connection, ctx: Context, rows: Sequence[Any], now: datetime) -> N
 
 def _note_gone(tx: Connection, ctx: Context, rows: Sequence[Any]) -> None:
     now = ctx.clock()
-    looks.note_unpaid(tx, [row.id for row in rows], "", now)
+    remote_checks.note_unpaid(tx, [row.id for row in rows], "", now)
     for row in rows:
         if not row.attention:
             payments.flag(tx, row.id, VANISHED, now)

@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest
 from billing.core.states import PaymentState, SubscriptionStatus
+from billing.cycle.context import Context
 from billing.cycle.pipeline import Pipeline
-from billing.cycle.ports import Context
-from billing.cycle.reconcile import doubt_a_new_database
+from billing.cycle.reconcile import look_first_if_new
 from billing.store import payments, sending
 from billing.store.events import event, record
 from billing.store.sending import Result
@@ -26,11 +26,11 @@ _LONGEST_PAUSE_SECONDS = 60.0
 
 async def submit(ctx: Context) -> None:
     """Send every planned payment that the brakes admit; write outcomes back in groups."""
-    await doubt_a_new_database(ctx)
+    await look_first_if_new(ctx)
     feed = _Feed(ctx)
     lanes = ctx.settings.cycle.concurrency
     # A larger window costs fewer commits; a smaller one leaves more to the other workers.
-    window = max(64, 8 * lanes) if ctx.alone else 2 * lanes
+    window = max(64, 8 * lanes) if ctx.exclusive else 2 * lanes
     try:
         await Pipeline(feed.turn, feed.send, lanes, window).run()
     finally:

@@ -10,9 +10,9 @@ from typing import Any
 from billing.core.outcomes import RemotePayment
 from billing.core.reconciling import choose, mismatch
 from billing.core.states import PaymentState
-from billing.cycle.ports import Context
+from billing.cycle.context import Context
 from billing.errors import GatewayError
-from billing.store import looks, payments
+from billing.store import payments, remote_checks
 from billing.store.events import event, record
 
 _TURNED_UP = "a remote payment bears its marker though it was believed absent"
@@ -31,8 +31,10 @@ async def sweep(ctx: Context, remotes: Sequence[RemotePayment]) -> None:
         if remote.marker is not None:
             ours[remote.marker].append(remote)
     with ctx.db.read() as connection:
-        rows = looks.by_marker(connection, list(ours))
-        paid = {row.remote_id: row for row in looks.paid_among(connection, [r.remote_id for r in remotes])}
+        rows = remote_checks.by_marker(connection, list(ours))
+        paid = {
+            row.remote_id: row for row in remote_checks.paid_among(connection, [r.remote_id for r in remotes])
+        }
     for marker, row in rows.items():
         if row.remote_id is None:
             _note_unexpected(ctx, row)
@@ -112,7 +114,7 @@ def _keep_instead(ctx: Context, row: Any, remote_id: str) -> bool:
     """The payer chose a duplicate, or it alone is left: it is the one that counts now."""
     now = ctx.clock()
     with ctx.db.transaction() as tx:
-        if not looks.replace_remote(tx, row.id, row.remote_id, remote_id, now):
+        if not remote_checks.replace_remote(tx, row.id, row.remote_id, remote_id, now):
             return False
         record(tx, [_line(ctx, row, "replaced", f"a duplicate counts now: {remote_id}", now)])
     return True

@@ -24,10 +24,10 @@ from billing.app.ping import pinged
 from billing.app.runtime import Hooks, needs_own_sandbox, open_store, run_once, sandbox_data, utc_now
 from billing.app.sandbox_host import own_sandbox
 from billing.config import Config, load_config
-from billing.cycle.ports import nothing
+from billing.cycle.context import nothing
 from billing.cycle.report import Report
+from billing.daemon.liveness import Pulse
 from billing.daemon.notify import Notifier
-from billing.daemon.pulse import Pulse
 from billing.daemon.scheduler import CycleScheduler
 from billing.daemon.signals import Signals
 from billing.errors import AlreadyRunning, BillingError

@@ -17,9 +17,9 @@ import httpx
 from billing.core.outcomes import CreateOutcome, OutcomeKind
 from billing.gateway.errors import CallFailed, Unauthorized
 from billing.gateway.faults import Fault
+from billing.gateway.redact import clean_message
 from billing.gateway.resources import F, Resource, usable_id
 from billing.gateway.wire import Reply
-from billing.gateway.wording import clean_message
 
 # A definite no about this one payment. Every other status but 401 and 2xx leaves it open whether
 # the create took effect.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from billing.core.letters import Letter
+from billing.core.notices import NoticeFacts
 from billing.core.states import NoticeKind
 from billing.mail.message import CalendarPart, digest_of
 
@@ -15,7 +15,7 @@ _LONGEST_LINE = 75  # in bytes, without the line end
 _PRODUCT = "-//recurring-billing//notices//EN"
 
 
-def calendar_part(letter: Letter, summary: str, organizer: str, now: datetime) -> CalendarPart | None:
+def calendar_part(letter: NoticeFacts, summary: str, organizer: str, now: datetime) -> CalendarPart | None:
     """The file to attach to a notice, or None where its kind has none or no due date is known.
 
     Reminders and the payment's own notice publish an all-day event on the due date; the receipt

@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, nodes
 
 from billing.config.schema import Settings
-from billing.core.letters import Letter
+from billing.core.notices import NoticeFacts
 from billing.core.states import NoticeKind
 from billing.errors import TemplateError
 from billing.mail.i18n import LANGUAGES, SOURCE_LANGUAGE
@@ -74,7 +74,7 @@ def _with_places(fault: str, places: list[str]) -> str:
 # --- one mail --------------------------------------------------------------------------------------
 
 
-def _mail_faults(renderer: Renderer, builder: MessageBuilder, letter: Letter) -> Iterator[str]:
+def _mail_faults(renderer: Renderer, builder: MessageBuilder, letter: NoticeFacts) -> Iterator[str]:
     try:
         content = renderer.content(letter, SAMPLE_NOW)
         builder.build(letter, content, SAMPLE_NOW)

@@ -6,7 +6,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Self, TextIO
 
-from billing.core.letters import Delivery, DeliveryKind, RenderedMail
+from billing.core.notices import Delivery, DeliveryKind, RenderedMail
 from billing.errors import MailError
 
 _RULE = "─" * 72

@@ -15,7 +15,7 @@ from aiosmtplib import (
     SMTPServerDisconnected,
 )
 
-from billing.core.letters import Delivery, DeliveryKind, RenderedMail
+from billing.core.notices import Delivery, DeliveryKind, RenderedMail
 from billing.errors import MailError
 
 FAULTS = (SMTPException, OSError)  # OSError includes TimeoutError, lost connections and TLS errors
@@ -163,9 +163,9 @@ class Connection:
 
 def refuses_sender(delivery: Delivery) -> bool:
     """Whether the server found fault with our own address, and so perhaps with every message of ours."""
-    if delivery.kind is not DeliveryKind.FAILED or delivery.words.startswith(_TOO_LARGE):
+    if delivery.kind is not DeliveryKind.FAILED or delivery.server_reply.startswith(_TOO_LARGE):
         return False
-    return _SENDER_REFUSED.match(delivery.words) is not None
+    return _SENDER_REFUSED.match(delivery.server_reply) is not None
 
 
 def clean_words(text: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from billing.core.letters import Delivery, DeliveryKind, RenderedMail
+from billing.core.notices import Delivery, DeliveryKind, RenderedMail
 from billing.errors import MailError
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_@%+-][A-Za-z0-9._@%+-]*")

@@ -20,7 +20,7 @@ from functools import lru_cache
 from email_validator import EmailNotValidError, validate_email
 
 from billing.config.schema import Settings
-from billing.core.letters import Letter, RenderedMail
+from billing.core.notices import NoticeFacts, RenderedMail
 from billing.errors import TemplateError
 
 _LONGEST_LINE = 998  # RFC 5322; a longer one may be cut by any server on the way
@@ -107,7 +107,7 @@ class MessageBuilder:
         if support:
             self._from += f"Reply-To: {wire_address(support, 'business.support_address')}\r\n"
 
-    def build(self, letter: Letter, content: Content, now: datetime) -> RenderedMail:
+    def build(self, letter: NoticeFacts, content: Content, now: datetime) -> RenderedMail:
         """The message of a letter, the same bytes for the same arguments.
 
         Raises `TemplateError` if the letter can't be addressed.

@@ -37,7 +37,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 import billing
 from billing.config.schema import Settings
-from billing.core.letters import DigestItem, Letter, RenderedMail
+from billing.core.notices import DigestItem, NoticeFacts, RenderedMail
 from billing.core.states import NoticeKind
 from billing.errors import TemplateError
 from billing.mail.calendar import calendar_part
@@ -86,11 +86,11 @@ class Renderer:
         self._environments: dict[str, Environment] = {}
         self._templates: dict[tuple[str, NoticeKind], _Templates] = {}
 
-    def render(self, letter: Letter, now: datetime) -> RenderedMail:
+    def render(self, letter: NoticeFacts, now: datetime) -> RenderedMail:
         """The finished message of a letter; `now` is aware and becomes its Date."""
         return self._builder.build(letter, self.content(letter, now), now)
 
-    def content(self, letter: Letter, now: datetime) -> Content:
+    def content(self, letter: NoticeFacts, now: datetime) -> Content:
         """The words of a letter, before they become bytes."""
         formats = formats_for(letter.locale, self._business.locale)
         facts = self._facts(letter, formats, now)
@@ -149,7 +149,7 @@ class Renderer:
         template.globals = dict(template.globals)
         return template
 
-    def _facts(self, letter: Letter, formats: Formats, now: datetime) -> dict[str, object]:
+    def _facts(self, letter: NoticeFacts, formats: Formats, now: datetime) -> dict[str, object]:
         """Everything a template may say, ready to print. docs/mail.md lists it for users."""
         if letter.due_on is None and letter.kind in _PAYMENT_NOTICES:
             raise TemplateError(f"a {letter.kind} notice needs a due date; {letter.reference} gave none")

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any
 
-from billing.core.letters import DigestItem, Letter
+from billing.core.notices import DigestItem, NoticeFacts
 from billing.core.states import NoticeKind
 
 SAMPLE_NOW = datetime(2026, 12, 3, 8, 0, tzinfo=UTC)
@@ -134,14 +134,14 @@ class Sample:
     """A letter and the name of the case that it stands for."""
 
     case: str
-    letter: Letter
+    letter: NoticeFacts
 
 
 def sample_letter(
     kind: NoticeKind, locale: str | None = "en", to_address: str = "amina@example.com"
-) -> Letter:
+) -> NoticeFacts:
     """An ordinary letter of a kind, for looking at and for test mails."""
-    ordinary = Letter(
+    ordinary = NoticeFacts(
         kind=kind,
         dedupe_key=f"sample:{kind}:{locale}",
         to_address=to_address,

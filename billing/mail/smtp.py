@@ -26,7 +26,7 @@ from aiosmtplib import (
 
 from billing.config.schema import Mail, is_loopback
 from billing.config.secrets import Secret
-from billing.core.letters import Delivery, DeliveryKind, RenderedMail
+from billing.core.notices import Delivery, DeliveryKind, RenderedMail
 from billing.errors import ConfigError, MailError
 from billing.mail.conversation import FAULTS, Connection, clean_words, refuses_sender
 from billing.mail.pool import Busy, Pool

@@ -22,7 +22,7 @@ from billing.store.bulk import insert_rows
 from billing.store.models import identity, payments
 from billing.store.payments import NOT_LOOKED
 
-SCHEMA_HEAD = "0001"
+SCHEMA_HEAD = "0002"
 """The newest migration; the command line compares it without importing Alembic."""
 
 _BUSY_SECONDS = 30
@@ -258,11 +258,11 @@ def mark_restored(tx: Connection, today: date, now: datetime, seen_generation: i
     # What the lost time sent last may be on its way still, and no list shows it yet.
     perhaps_sent = payments.c.state.in_([state.value for state in _PERHAPS_SENT])
     tx.execute(update(payments).where(perhaps_sent).values(deadline_at=now, **NOT_LOOKED))
-    doubt(tx, today, now, "the database came back from a backup")
+    require_lookup(tx, today, now, "the database came back from a backup")
     return True
 
 
-def doubt(tx: Connection, today: date, now: datetime, cause: str) -> int:
+def require_lookup(tx: Connection, today: date, now: datetime, cause: str) -> int:
     """What is due through `today` may exist at Mileston though this database knows nothing of it.
 
     What it believes unsent is looked for as if it had been sent now, and so is what it plans from now

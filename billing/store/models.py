@@ -242,7 +242,7 @@ class Notice(SQLModel, table=True):
     rendered_at: datetime | None = None
     raw: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
     """The exact bytes, kept only while the message may have to go out again."""
-    words: str = ""
+    server_reply: str = ""
     """The mail server's last answer, or why the notice was superseded."""
     sent_at: datetime | None = None
 

@@ -50,7 +50,7 @@ def new_notice(
         "subject": "",
         "message_id": "",
         "sha256": "",
-        "words": "",
+        "server_reply": "",
     }
 
 
@@ -138,30 +138,30 @@ def claim(tx: Connection, rows: Sequence[dict[str, Any]], run_id: str, until: da
 def finish(tx: Connection, rows: Sequence[dict[str, Any]], run_id: str) -> None:
     """Write what came of a run's sending.
 
-    Rows hold: id, state, words, sent_at, next_try_at, tries, raw.
+    Rows hold: id, state, server_reply, sent_at, next_try_at, tries, raw.
     """
     sending = {"state": NoticeState.SENDING.value, "run_id": run_id}
     update_rows(tx, notices, rows, sending, lease_until=None)
 
 
-def retire(tx: Connection, notice_ids: Sequence[int], state: NoticeState, words: str) -> None:
+def retire(tx: Connection, notice_ids: Sequence[int], state: NoticeState, server_reply: str) -> None:
     """Queued notices that will not go out: superseded, or failed because they can't be rendered."""
     if notice_ids:
         tx.execute(
             update(notices)
             .where(_N.id.in_(notice_ids), _N.state == NoticeState.QUEUED.value)
-            .values(state=state.value, words=words)
+            .values(state=state.value, server_reply=server_reply)
         )
 
 
-def recover(tx: Connection, now: datetime, alone: bool) -> int:
+def recover(tx: Connection, now: datetime, exclusive: bool) -> int:
     """Notices left `sending` by a dead run may have gone out: they become `unknown`."""
     statement = update(notices).where(_N.state == NoticeState.SENDING.value)
-    if not alone:
+    if not exclusive:
         statement = statement.where(_N.lease_until < now)
     words = "the run died while the mail server may have taken it"
     return tx.execute(
-        statement.values(state=NoticeState.UNKNOWN.value, words=words, lease_until=None)
+        statement.values(state=NoticeState.UNKNOWN.value, server_reply=words, lease_until=None)
     ).rowcount
 
 

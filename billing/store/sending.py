@@ -262,19 +262,19 @@ def _finish_attempts(tx: Connection, results: Sequence[Result]) -> None:
     )
 
 
-def recover(tx: Connection, run_id: str, now: datetime, alone: bool, limit: int) -> int:
+def recover(tx: Connection, run_id: str, now: datetime, exclusive: bool, limit: int) -> int:
     """Payments left `sending` by a dead run become `unknown`; answers how many.
 
-    With `alone` (this process holds the database's only cycle) every such run is dead, so nothing of
+    With `exclusive` (this process holds the database's only cycle) every such run is dead, so nothing of
     it can be sent after `now`. Otherwise only an ended lease shows it, and its deadline stays.
     """
     query = select(_P.id, _P.subscription_id, _P.deadline_at).where(_P.state == PaymentState.SENDING.value)
-    if not alone:
+    if not exclusive:
         query = query.where(_P.lease_until < now)
     rows = list(tx.execute(query.order_by(_P.id).limit(limit).with_for_update(skip_locked=True)))
     check_transition(PaymentState.SENDING, PaymentState.UNKNOWN)
     if rows:
-        ended = [min(row.deadline_at, now) if alone else row.deadline_at for row in rows]
+        ended = [min(row.deadline_at, now) if exclusive else row.deadline_at for row in rows]
         update_rows(
             tx,
             payments,

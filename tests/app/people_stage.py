@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from billing.app import people
+from billing.app import decisions
 from billing.config import Settings
 from billing.core.outcomes import CreateOutcome, PaymentRequest, RemotePayment
 from billing.core.states import PaymentState
@@ -23,7 +23,7 @@ from tests.databases import NOW, TODAY
 
 DAY = timedelta(days=1)
 SETTINGS = Settings()
-ACTOR = people.actor()
+ACTOR = decisions.actor()
 STATES = [state.value for state in PaymentState]
 # Tables of refusals that are the program's own: one database is enough.
 only_sqlite = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
@@ -95,20 +95,20 @@ def refused(act: Callable[[], Any], db: Database, error: type[BillingError] = Us
 
 
 def pause(db: Database, reference: str = "acme", reason: str = "asked by mail") -> None:
-    people.pause(db, reference, NOW, reason)
+    decisions.pause(db, reference, NOW, reason)
 
 
 def resume(db: Database, today: date = TODAY, reason: str = "asked by mail") -> date:
-    return people.resume(db, "acme", NOW, today, SETTINGS, reason)
+    return decisions.resume(db, "acme", NOW, today, SETTINGS, reason)
 
 
 def cancel(db: Database, at_period_end: bool = False, today: date = TODAY) -> date:
-    return people.cancel(db, "acme", NOW, today, "asked by mail", at_period_end)
+    return decisions.cancel(db, "acme", NOW, today, "asked by mail", at_period_end)
 
 
 def void(db: Database, payment_id: int, gateway: FakeGateway | None = None) -> None:
-    asyncio.run(people.void(db, gateway, payment_id, NOW, "a mistake"))
+    asyncio.run(decisions.void(db, gateway, payment_id, NOW, "a mistake"))
 
 
 def resolve(db: Database, gateway: FakeGateway, payment_id: int, remote_id: str | None) -> None:
-    asyncio.run(people.resolve(db, gateway, payment_id, remote_id, NOW, TODAY, "seen in Mileston's pages"))
+    asyncio.run(decisions.resolve(db, gateway, payment_id, remote_id, NOW, TODAY, "seen in Mileston's pages"))

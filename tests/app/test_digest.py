@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from billing.app import decisions
 from billing.cycle.cycle import STEPS
 from billing.cycle.digest import Need, _is_due, digest, needs
 from tests.world import Business
@@ -64,7 +65,6 @@ def test_the_same_needs_are_mailed_once_a_day_and_again_on_the_next(held: Busine
 
 
 def test_what_joins_is_mailed_at_once_and_what_goes_is_not(held: Business) -> None:
-    from billing.app import people
     from billing.app.runtime import utc_now
 
     subscribe(held, "ada", "bob")
@@ -74,13 +74,13 @@ def test_what_joins_is_mailed_at_once_and_what_goes_is_not(held: Business) -> No
     held.run(DAY, steps=UNSENT)
     assert len(digests(held)) == 2
     with held.store() as db:
-        people.release(db, [1], utc_now(), "")  # and the next run holds it again: that is news
+        decisions.release(db, [1], utc_now(), "")  # and the next run holds it again: that is news
     held.run(DAY, steps=UNSENT)
     assert len(digests(held)) == 3
 
     held.environ["BILLING_CYCLE__MAX_PAYMENTS_PER_RUN"] = "1"
     with held.store() as db:
-        people.release(db, [2], utc_now(), "")
+        decisions.release(db, [2], utc_now(), "")
     held.run(DAY, steps=UNSENT)
     assert len(digests(held)) == 3  # one less
 

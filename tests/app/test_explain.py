@@ -9,10 +9,10 @@ from datetime import date, timedelta
 
 import pytest
 
-from billing.app import people
+from billing.app import decisions
 from billing.app.explain import Explanation, explain
 from billing.app.runtime import utc_now
-from billing.app.wording import sentence_of
+from billing.core.event_text import sentence_of
 from billing.errors import UsageError
 from tests.daemon.daemon_kit import Finished
 from tests.world import HEADER, Business
@@ -109,7 +109,7 @@ def test_a_cycle_that_did_not_run_that_far(monthly: Business) -> None:
 
 def test_a_pause_and_who_asked_for_it(monthly: Business) -> None:
     with monthly.store() as db:
-        people.pause(db, "ada", utc_now(), "on holiday")
+        decisions.pause(db, "ada", utc_now(), "on holiday")
     paused_on = utc_now().date()
     due = date(paused_on.year + 1, 3, 1)
     (told,) = why(monthly, due).billing
@@ -122,8 +122,8 @@ def test_a_pause_and_who_asked_for_it(monthly: Business) -> None:
 
 def test_a_period_that_a_resumed_subscription_left_out(monthly: Business) -> None:
     with monthly.store() as db:
-        people.pause(db, "ada", utc_now(), "")
-        people.resume(db, "ada", utc_now(), date(2026, 6, 10), monthly.config.settings, "")
+        decisions.pause(db, "ada", utc_now(), "")
+        decisions.resume(db, "ada", utc_now(), date(2026, 6, 10), monthly.config.settings, "")
     (told,) = why(monthly, "2026-04-01").billing
     assert "it lay in the past when the subscription was imported or resumed" in told
     assert "2026-07-01 as its next due date" in told
@@ -131,7 +131,7 @@ def test_a_period_that_a_resumed_subscription_left_out(monthly: Business) -> Non
 
 def test_a_cancelled_subscription(monthly: Business) -> None:
     with monthly.store() as db:
-        people.cancel(db, "ada", utc_now(), START + timedelta(days=3), "", at_period_end=False)
+        decisions.cancel(db, "ada", utc_now(), START + timedelta(days=3), "", at_period_end=False)
     (told,) = why(monthly, "2026-05-01").billing
     assert "cancelled from 2026-03-04 on" in told
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from billing.app import importing, people
+from billing.app import decisions, importing
 from billing.app.csv_rows import REQUIRED
 from billing.app.importing import ImportResult, import_csv
 from billing.config import Settings
@@ -267,8 +267,8 @@ def test_new_terms_never_bill_backwards(db: Database, terms: dict[str, str], due
 def test_new_terms_never_bill_a_pause(db: Database, terms: dict[str, str], due_on: str) -> None:
     load(db)
     billed(db, "2026-01-31", 0)
-    people.pause(db, "acme", NOW, "on leave")
-    assert people.resume(db, "acme", NOW, D("2026-07-01"), SETTINGS, "back") == D("2026-07-31")
+    decisions.pause(db, "acme", NOW, "on leave")
+    assert decisions.resume(db, "acme", NOW, D("2026-07-01"), SETTINGS, "back") == D("2026-07-31")
     load(db, terms)
     assert row_of(db).next_due_on == D(due_on)
 
@@ -306,7 +306,7 @@ def test_a_subscription_whose_end_comes_nearer_ends(db: Database) -> None:
     assert (row_of(db).status, row_of(db).next_due_on, row_of(db).next_remind_on) == ("ended", None, None)
 
 
-# What `people.cancel` stores for the end of the period.
+# What `decisions.cancel` stores for the end of the period.
 CANCELLED = {"cancel_on": D("2026-02-28"), "next_remind_on": None}
 
 

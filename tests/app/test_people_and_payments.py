@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from billing.app import people
+from billing.app import decisions
 from billing.core.outcomes import RemotePayment
 from billing.core.states import PaymentState
 from billing.errors import GatewayError
@@ -35,7 +35,7 @@ from tests.databases import NOW, TODAY, a_payment, a_subscription, payment_value
 @pytest.mark.parametrize(
     "act",
     [
-        lambda db: people.release(db, [4711], NOW, ""),
+        lambda db: decisions.release(db, [4711], NOW, ""),
         lambda db: void(db, 4711),
         lambda db: resolve(db, FakeGateway(), 4711, None),
     ],
@@ -52,7 +52,7 @@ def test_what_was_stopped_is_released_with_its_reason(db: Database, state: str) 
     claim_identity(db, "sandbox", "biz")
     row = a_subscription(db)
     ids = [a_payment(db, row, TODAY + i * DAY, state=state, attention="look") for i in range(2)]
-    assert people.release(db, ids, NOW, "checked") == ids
+    assert decisions.release(db, ids, NOW, "checked") == ids
     for payment_id in ids:
         released = payment(db, payment_id)
         assert (released.state, released.cause, released.attention) == ("planned", "", "")
@@ -65,7 +65,7 @@ def test_nothing_else_is_released_and_the_others_of_the_call_neither(db: Databas
     row = a_subscription(db)
     held = a_payment(db, row, state="held")
     other = a_payment(db, row, TODAY + DAY, state=state)
-    said = refused(lambda: people.release(db, [held, other], NOW, ""), db)
+    said = refused(lambda: decisions.release(db, [held, other], NOW, ""), db)
     assert said == f"payment {other} is {state}; only held, rejected and parked ones can be released"
     assert payment(db, held).state == "held"
 
@@ -79,7 +79,7 @@ def test_after_a_restore_what_was_stopped_is_looked_for_before_it_is_sent(
     with db.transaction() as tx:
         tx.execute(update(identity).values(restored_on=TODAY))
     held = a_payment(db, a_subscription(db), due_on, state=stopped, absent_looks=1, absent_at=NOW)
-    people.release(db, [held], NOW, "")
+    decisions.release(db, [held], NOW, "")
     assert (payment(db, held).state, payment(db, held).absent_looks) == (
         state,
         0 if state == "unknown" else 1,
@@ -91,7 +91,7 @@ def test_what_was_proved_absent_since_the_restore_is_not_looked_for_again(db: Da
     with db.transaction() as tx:
         tx.execute(update(identity).values(restored_on=TODAY))
     held = a_payment(db, a_subscription(db), state="held", absent_looks=2, absent_at=NOW)
-    people.release(db, [held], NOW, "")
+    decisions.release(db, [held], NOW, "")
     assert payment(db, held).state == "planned"
 
 

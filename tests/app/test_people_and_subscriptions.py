@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from billing.app import people
+from billing.app import decisions
 from billing.core.states import NoticeKind
-from billing.cycle import letter, plan, remind
+from billing.cycle import notice_facts, plan, remind
 from billing.errors import UsageError
 from billing.store import notices, subscriptions
 from billing.store.database import Database
@@ -83,9 +83,9 @@ def test_only_an_active_subscription_is_paused(db: Database, status: str) -> Non
 
 def test_a_subscriber_is_told_of_every_pause(db: Database) -> None:
     a_subscription(db)
-    people.pause(db, "acme", NOW, "")
+    decisions.pause(db, "acme", NOW, "")
     resume(db)
-    people.pause(db, "acme", NOW + DAY, "")
+    decisions.pause(db, "acme", NOW + DAY, "")
     assert len(outbox(db)) == 2
 
 
@@ -213,10 +213,10 @@ def test_a_subscriber_who_cancelled_is_not_told_of_a_next_payment(db: Database) 
     with db.transaction() as tx:
         by_kind = {found.kind: found for found in notices.queued_page(tx, NOW, (NOW - DAY, 0), 9)}
         assert subscriptions.active_page(tx, 0, 9) == []  # where new reminders would come from
-    assert letter.no_longer_holds(by_kind["next_payment_due"], TODAY) == (
+    assert notice_facts.no_longer_holds(by_kind["next_payment_due"], TODAY) == (
         "the subscription is cancelled from 2026-03-01 on"
     )
-    assert letter.no_longer_holds(by_kind["payment_received"], TODAY) == ""
-    told = letter.letter_for(by_kind["payment_received"], SETTINGS, TODAY, str)
+    assert notice_facts.no_longer_holds(by_kind["payment_received"], TODAY) == ""
+    told = notice_facts.facts_for(by_kind["payment_received"], SETTINGS, TODAY, str)
     assert told.next_due_on is None
     assert remind.first_reminder_on(subscriptions.terms_of(subscription(db)).interval, None, SETTINGS) is None

@@ -146,7 +146,7 @@ def _sends(
             yield f"{charge}: {count} creates arrived, and {written} attempts are written"
 
 
-def _notices(tx: Connection, rows: dict[tuple[str, str], Any], alone: bool) -> Iterator[str]:
+def _notices(tx: Connection, rows: dict[tuple[str, str], Any], exclusive: bool) -> Iterator[str]:
     created = Counter(
         tx.execute(select(notices.c.payment_id).where(notices.c.kind == "payment_created")).scalars()
     )
@@ -154,7 +154,7 @@ def _notices(tx: Connection, rows: dict[tuple[str, str], Any], alone: bool) -> I
         if row.state in _SETTLED and created[row.id] != 1:
             yield f"{charge}: {created[row.id]} notices that it was created"
     # Where others may be at work a dead one's notices wait for the end of their lease: a quarter of an hour.
-    ended = ("sent", "superseded") if alone else ("sent", "superseded", "sending")
+    ended = ("sent", "superseded") if exclusive else ("sent", "superseded", "sending")
     waiting = Counter(tx.execute(select(notices.c.state).where(notices.c.state.not_in(ended))).scalars())
     if waiting:
         yield f"notices that were neither sent nor superseded: {dict(waiting)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from billing.app import people
+from billing.app import decisions
 from billing.app.runtime import utc_now
 from tests.world import Business
 
@@ -78,7 +78,7 @@ def test_reminded_charged_paid_late_unpaid_paused_resumed_and_cancelled(business
 
     # Resumed on the anchor's days; the pause is not billed.
     with business.store() as db:
-        due = people.resume(db, "ada", utc_now(), story.today, business.config.settings, "she wrote to us")
+        due = decisions.resume(db, "ada", utc_now(), story.today, business.config.settings, "she wrote to us")
     assert due == date(2026, 5, 1)
     story.live_through("2026-05-01")
     assert story.new_mail == [
@@ -95,7 +95,7 @@ def test_reminded_charged_paid_late_unpaid_paused_resumed_and_cancelled(business
 
     # Cancelled at the period's end: no reminder for a payment that will never come.
     with business.store() as db:
-        last = people.cancel(db, "ada", utc_now(), story.today, "she moves", at_period_end=True)
+        last = decisions.cancel(db, "ada", utc_now(), story.today, "she moves", at_period_end=True)
     assert last == date(2026, 5, 31)
     story.live_through("2026-07-02")
     assert story.new_mail == ["subscription_cancelled"]
@@ -188,7 +188,7 @@ def test_a_queued_notice_that_no_longer_holds_is_superseded(business: Business) 
     business.subscribe("ada,Gold,Ada,ada@example.com,19.90,1 month,2026-02-08")
     business.run("2026-02-01", steps=(remind,))
     with business.store() as db:
-        people.cancel(db, "ada", utc_now(), date(2026, 2, 1), "changed her mind", at_period_end=False)
+        decisions.cancel(db, "ada", utc_now(), date(2026, 2, 1), "changed her mind", at_period_end=False)
     business.run("2026-02-01", steps=(deliver,))
 
     states = {n["kind"]: n["state"] for n in business.notices()}

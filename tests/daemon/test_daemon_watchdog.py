@@ -15,8 +15,8 @@ import pytest
 from billing.config import load_config
 from billing.daemon import daemon as module
 from billing.daemon.daemon import Daemon, NobodyWatches, longest_stall_seconds
+from billing.daemon.liveness import LONGEST_SILENCE_SECONDS, Pulse
 from billing.daemon.notify import Notifier
-from billing.daemon.pulse import LONGEST_SILENCE_SECONDS, Pulse
 from billing.sandbox import running_url
 from tests.daemon.daemon_kit import NotifySocket, RunningDaemon, wait_until
 from tests.world import Business

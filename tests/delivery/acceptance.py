@@ -136,7 +136,7 @@ class Acceptance:
         must(set(by_id) <= ours, "the server has messages that nobody sent")
         for row in rows:
             self._judge_one(row, by_id.get(row.message_id))
-        died = sum(row.words.startswith(_DIED) for row in rows)
+        died = sum(row.server_reply.startswith(_DIED) for row in rows)
         must(
             died <= self.sender_kills * deliver.window(CONCURRENCY),
             f"{died} unknown by {self.sender_kills} crashes",
@@ -153,7 +153,7 @@ class Acceptance:
 
     def _judge_one(self, row: Any, message: Taken | None) -> None:
         must = self.found.must
-        name = f"{row.reference} ({row.state}, {row.words})"
+        name = f"{row.reference} ({row.state}, {row.server_reply})"
         if row.state == "sent":
             must(message is not None, f"{name}: the server does not have it")
         elif row.state != "unknown":
@@ -174,8 +174,8 @@ class Acceptance:
             "sent": states["sent"],
             "failed (5xx)": states["failed"],
             "unknown, held": states["unknown"],
-            "  by a lost answer": sum(not row.words.startswith(_DIED) for row in unknown),
-            "  by a killed sender": sum(row.words.startswith(_DIED) for row in unknown),
+            "  by a lost answer": sum(not row.server_reply.startswith(_DIED) for row in unknown),
+            "  by a killed sender": sum(row.server_reply.startswith(_DIED) for row in unknown),
             "  of them arrived": sum(there[row.message_id] for row in unknown),
             "superseded": states["superseded"],
             "queued": states["queued"],

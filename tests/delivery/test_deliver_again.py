@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from billing.app.people import resend_notice
+from billing.app.decisions import resend_notice
 from billing.app.runtime import open_store
 from tests.delivery.mailroom import NOON, RETRY_SECONDS, Clock, Mailroom, address, message_ids
 from tests.mail.smtp_server import Cut, Fault, Say, SmtpServer
@@ -29,7 +29,7 @@ def test_the_back_off_doubles_and_ends_after_eleven_tries_in_a_failure(room: Mai
                 await room.cycle()
                 row = room.notice(1)
                 wait = RETRY_SECONDS * 2 ** (tries - 1)
-                assert (row.state, row.tries, row.words) == (
+                assert (row.state, row.tries, row.server_reply) == (
                     "queued",
                     tries,
                     "451 4.7.1 greylisted (in reply to RCPT TO)",
@@ -43,7 +43,7 @@ def test_the_back_off_doubles_and_ends_after_eleven_tries_in_a_failure(room: Mai
                 clock.let_pass(1)
             last = await room.cycle()
             row = room.notice(1)
-            assert (row.state, row.tries, row.words) == (
+            assert (row.state, row.tries, row.server_reply) == (
                 "failed",
                 11,
                 "451 4.7.1 greylisted (in reply to RCPT TO)",

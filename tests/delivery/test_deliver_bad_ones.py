@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from sqlalchemy import select
 
-from billing.app.people import pause, resend_notice
+from billing.app.decisions import pause, resend_notice
 from billing.app.runtime import open_store
 from billing.store.models import events
 from tests.delivery.mailroom import QUEUE_ONLY, Clock, Mailroom, address
@@ -39,7 +39,7 @@ def test_an_address_that_no_wire_takes_fails_alone(room: Mailroom) -> None:
             assert last.state == "sent"
             assert {row.state for row in refused} == {"failed"}
             for n, row in enumerate(refused, start=1):
-                assert row.words.startswith(f"no e-mail can go to the address of u{n}, correct it")
+                assert row.server_reply.startswith(f"no e-mail can go to the address of u{n}, correct it")
             assert (report.notices_sent, report.notices_failed) == (1, len(BAD_ADDRESSES))
             assert (report.outcome, report.problems) == ("attention", [])
             assert server.recipients() == [address(good)]
@@ -88,8 +88,8 @@ def test_a_users_broken_template_fails_its_kind_and_no_other(
             report = await room.cycle()
             (paused,) = (row for row in room.notices() if row.kind == "subscription_paused")
             assert paused.state == "failed"
-            assert says in paused.words
-            assert "billing templates check" in paused.words
+            assert says in paused.server_reply
+            assert "billing templates check" in paused.server_reply
             assert (report.notices_sent, report.notices_failed, report.outcome) == (2, 1, "attention")
             assert server.recipients() == [address(1), address(3)]
 
@@ -121,7 +121,7 @@ def test_a_record_that_somebody_spoilt_fails_alone_at_most(
             await room.cycle()
             assert [room.states()[0], room.states()[2]] == ["sent", "sent"]
             assert room.notice(2).state == ("failed" if about else "sent")
-            assert about in room.notice(2).words
+            assert about in room.notice(2).server_reply
 
     asyncio.run(main())
 

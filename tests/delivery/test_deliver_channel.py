@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from billing.app.people import resend_notices
+from billing.app.decisions import resend_notices
 from billing.app.runtime import Hooks, open_store
 from billing.core.states import NoticeState
 from tests.delivery.mailroom import NOON, RETRY_SECONDS, Clock, Mailroom, address

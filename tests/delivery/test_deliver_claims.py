@@ -59,7 +59,7 @@ def test_a_process_that_slept_through_its_lease_sends_nothing_more(room: Mailroo
             await room.cycle(hooks=hooks)
             rows = room.notices()
             assert [(row.state, row.tries) for row in rows] == [("sent", 1)] + [("queued", 0)] * 4
-            assert {row.words for row in rows[1:]} == {"its lease had ended before it was sent"}
+            assert {row.server_reply for row in rows[1:]} == {"its lease had ended before it was sent"}
             assert len(server.mailbox) == 1
             await room.cycle()
             assert room.count() == {"sent": 5}
@@ -76,7 +76,7 @@ def test_what_another_run_took_for_lost_stays_unknown_whatever_the_sleeper_says(
     def sleep_and_be_recovered(*_: object) -> None:
         clock.let_pass(LEASE_SECONDS + 1)
         with open_store(room.config) as db, db.transaction() as tx:
-            recovered.append(notices.recover(tx, clock(), alone=False))
+            recovered.append(notices.recover(tx, clock(), exclusive=False))
 
     recovered: list[int] = []
 

@@ -14,7 +14,7 @@ from weakref import WeakSet
 import pytest
 
 from billing.app import runtime
-from billing.core.letters import Delivery, DeliveryKind, Letter, RenderedMail
+from billing.core.notices import Delivery, DeliveryKind, NoticeFacts, RenderedMail
 from billing.cycle import deliver
 from tests.delivery.mailroom import Clock, Mailroom
 
@@ -40,7 +40,7 @@ class Watch:
     async def transport(self, *_args: Any) -> AsyncIterator[Watch]:
         yield self
 
-    def render(self, letter: Letter, now: datetime) -> RenderedMail:
+    def render(self, letter: NoticeFacts, now: datetime) -> RenderedMail:
         mail = self._inner.render(letter, now)
         alive = Alive(**{field.name: getattr(mail, field.name) for field in fields(mail)})
         self._alive.add(alive)

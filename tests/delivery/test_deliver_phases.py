@@ -98,7 +98,7 @@ def test_each_fault_at_a_phase_befalls_one_notice_alone(
 
 
 def shown(row: Any) -> tuple[Any, ...]:
-    return row.state, row.tries, row.next_try_at, row.words
+    return row.state, row.tries, row.next_try_at, row.server_reply
 
 
 def test_what_comes_after_the_reply_to_the_dot_changes_nothing(room: Mailroom) -> None:

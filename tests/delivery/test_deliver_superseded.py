@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from billing.app.people import cancel, pause, resume
+from billing.app.decisions import cancel, pause, resume
 from billing.app.runtime import open_store
 from billing.core.reconciling import VANISHED
 from billing.core.states import NoticeKind
+from billing.cycle.context import Context
 from billing.cycle.deliver import deliver
-from billing.cycle.ports import Context
 from billing.cycle.remind import remind
-from billing.store import looks, notices, payments
+from billing.store import notices, payments, remote_checks
 from billing.store.database import Database
 from tests.databases import a_payment
 from tests.delivery.mailroom import (
@@ -66,7 +66,7 @@ def test_a_reminder_that_no_longer_holds_is_superseded(
             change(room, clock)
             report = await room.cycle()
             gone = reminder(room)
-            assert (gone.state, gone.words, gone.tries) == ("superseded", words, 0)
+            assert (gone.state, gone.server_reply, gone.tries) == ("superseded", words, 0)
             assert address(2) in server.recipients()
             assert gone.dedupe_key not in str([mail.raw for mail in server.mailbox])
             assert report.notices_failed == 0
@@ -100,7 +100,7 @@ def test_a_reminder_whose_day_has_come_is_superseded(room: Mailroom, clock: Cloc
             room.subscribe(1)
             await room.cycle()
             await room.cycle(today=DUE)
-            assert [(row.state, row.words) for row in room.notices()] == [
+            assert [(row.state, row.server_reply) for row in room.notices()] == [
                 ("superseded", "the due date has come")
             ]
             assert server.mailbox == []
@@ -117,7 +117,7 @@ def test_a_notice_of_a_pause_that_is_over_is_superseded(room: Mailroom, clock: C
             with open_store(room.config) as db:
                 resume(db, "u1", clock(), TODAY, room.config.settings, "a test")
             await room.cycle()
-            words = {row.kind: (row.state, row.words) for row in room.notices()}
+            words = {row.kind: (row.state, row.server_reply) for row in room.notices()}
             assert words["subscription_paused"] == ("superseded", "the subscription is active again")
             assert words["next_payment_due"][0] == "sent"
             assert len(server.mailbox) == 1
@@ -153,7 +153,7 @@ def test_only_an_open_payment_is_asked_for(
             report = await room.cycle((read_the_payments, deliver))
             (row,) = room.notices()
             assert row.state == end
-            assert row.words == ("250 2.0.0 taken" if end == "sent" else f"the payment is {state}")
+            assert row.server_reply == ("250 2.0.0 taken" if end == "sent" else f"the payment is {state}")
             assert len(server.mailbox) == (end == "sent")
             assert report.outcome == "ok"
 
@@ -202,7 +202,7 @@ def test_an_overdue_notice_of_an_earlier_cycle_waits_until_its_payment_was_read_
 async def read_the_payments(ctx: Context) -> None:
     """As `settle` does when the API says that nothing was paid."""
     with ctx.db.transaction() as tx:
-        looks.note_unpaid(tx, [row.id for row in payments.listing(tx)], ctx.run_id, ctx.clock())
+        remote_checks.note_unpaid(tx, [row.id for row in payments.listing(tx)], ctx.run_id, ctx.clock())
 
 
 def queue_about_a_payment(db: Database, kind: str, state: str) -> None:

@@ -29,9 +29,9 @@ from scripted_api import (
 )
 
 from billing.errors import GatewayError
+from billing.gateway.redact import clean_message
 from billing.gateway.resources import INVOICES, RECURRING_PAYMENTS, Invoice, RecurringPayment
 from billing.gateway.wire import Call, Reply
-from billing.gateway.wording import clean_message
 
 EVERYTHING = f"{KEY} {BUSINESS_ID} {NAME} {EMAIL} {WALLET} {KEY.upper()} x{KEY}x {NAME.upper()}"
 LOUD: list[Step] = [

@@ -57,7 +57,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "                pass\n",
             ),
             # Without this a database that knows of no attempt would be taken for a new one, and look.
-            ("billing/cycle/submit.py", "    await doubt_a_new_database(ctx)\n", ""),
+            ("billing/cycle/submit.py", "    await look_first_if_new(ctx)\n", ""),
         ),
     ),
     _one(
@@ -177,7 +177,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "look before sending again",
         _RECONCILING + "the_list_is_read_again_right_before_something_is_sent_again",
-        "billing/store/looks.py",
+        "billing/store/remote_checks.py",
         "select(exists().where(or_(unknown, again)))",
         "select(exists().where(or_(unknown, again & unknown)))",
     ),
@@ -299,7 +299,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "lost database: look before the first attempt",
         _STORE + "a_new_database_looks_for_what_a_lost_one_sent",
         "billing/cycle/submit.py",
-        "    await doubt_a_new_database(ctx)\n",
+        "    await look_first_if_new(ctx)\n",
         "",
     ),
     _one(

@@ -18,9 +18,9 @@ from sqlalchemy import Row, insert, select
 from billing.config import Settings
 from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RemotePayment
 from billing.core.states import SubscriptionStatus
+from billing.cycle.context import Context, nothing
 from billing.cycle.cycle import Step, run_cycle
 from billing.cycle.plan import plan
-from billing.cycle.ports import Context, nothing
 from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.report import Report
@@ -163,7 +163,7 @@ class Rig:
         )
         self._runs = 0
 
-    def context(self, *, alone: bool = True, checkpoint: Callable[[str], None] = nothing) -> Context:
+    def context(self, *, exclusive: bool = True, checkpoint: Callable[[str], None] = nothing) -> Context:
         self._runs += 1
         run_id = f"run-{self._runs}"
         nobody: Any = None
@@ -177,7 +177,7 @@ class Rig:
             as_of=DAY,
             clock=self.clock,
             report=Report(run_id, DAY),
-            alone=alone,
+            exclusive=exclusive,
             checkpoint=checkpoint,
         )
 

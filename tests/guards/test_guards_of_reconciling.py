@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from billing.app import people
+from billing.app import decisions
 from billing.core.markers import marker_for
 from billing.cycle.reconcile import reconcile
 from billing.cycle.settle import settle
-from billing.store.database import doubt
+from billing.store.database import require_lookup
 from tests.guards.rig import CHARGING, DAY, LOOKING, QUIET, Rig
 
 
@@ -203,11 +203,11 @@ def test_after_a_restore_a_person_s_word_is_enough_for_what_was_proved_absent(tm
     rig = Rig(tmp_path, reconcile={"quiet_seconds": float(QUIET), "when_absent": "park"})
     rig.subscribe()
     with rig.db.transaction() as tx:
-        assert doubt(tx, DAY, rig.clock(), "it was restored") == 0
+        assert require_lookup(tx, DAY, rig.clock(), "it was restored") == 0
     rig.cycles_at(0, QUIET + 1, 2 * QUIET + 2)
     assert rig.payment().state == "parked"
 
-    people.release(rig.db, [rig.payment().id], rig.clock(), "checked")
+    decisions.release(rig.db, [rig.payment().id], rig.clock(), "checked")
     rig.cycles_at(2 * QUIET + 3)
 
     assert (rig.payment().state, len(rig.api.creates)) == ("open", 1)
@@ -295,7 +295,7 @@ def test_a_duplicate_of_a_voided_payment_is_deleted_or_told_of_if_it_was_paid(
     rig.subscribe()
     rig.subscribe("other")  # or no list would be read any more
     rig.cycle()
-    asyncio.run(people.void(rig.db, rig.api, rig.payment().id, rig.clock(), "a present"))
+    asyncio.run(decisions.void(rig.db, rig.api, rig.payment().id, rig.clock(), "a present"))
     extra = rig.api.add(rig.api.creates[0][0])  # late
     if paid:
         rig.api.pay(extra)

@@ -110,7 +110,7 @@ def test_a_lease_outlives_whatever_its_sender_may_still_send(tmp_path: Path) -> 
         leases.append(rig.payment().lease_until)
 
     rig.api.on_create = look
-    rig.cycle(alone=False)
+    rig.cycle(exclusive=False)
 
     ((_, send_by),) = rig.api.creates
     assert leases == [send_by + timedelta(seconds=TIMEOUT)]

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from billing.config.schema import Mail
-from billing.core.letters import RenderedMail
+from billing.core.notices import RenderedMail
 
 _RECEIVE_BUFFER = 4096  # bytes of the socket: a large message can't vanish into it unread
 

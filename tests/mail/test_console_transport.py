@@ -9,7 +9,7 @@ from email.policy import SMTP
 
 import pytest
 
-from billing.core.letters import DeliveryKind, RenderedMail
+from billing.core.notices import DeliveryKind, RenderedMail
 from billing.errors import MailError
 from billing.mail.console import ConsoleTransport
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from smtp_server import a_mail
 
-from billing.core.letters import DeliveryKind, RenderedMail
+from billing.core.notices import DeliveryKind, RenderedMail
 from billing.errors import MailError
 from billing.mail.file import FileTransport, file_name
 

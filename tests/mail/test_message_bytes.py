@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.config.schema import Business, Mail, Settings
-from billing.core.letters import Letter
+from billing.core.notices import NoticeFacts
 from billing.core.states import NoticeKind
 from billing.errors import TemplateError
 from billing.mail.message import CalendarPart, Content, MessageBuilder, one_line
@@ -28,7 +28,7 @@ SETTINGS = Settings(
     business=Business(name="Nordlicht Studios", support_address="help@nordlicht.example"),
     mail=Mail(from_address="billing@nordlicht.example"),
 )
-LETTER = Letter(
+LETTER = NoticeFacts(
     kind=NoticeKind.PAYMENT_CREATED,
     dedupe_key="created:studio-0042:2026-12-06",
     to_address="amina@example.com",

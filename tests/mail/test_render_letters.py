@@ -12,7 +12,7 @@ from functools import lru_cache
 import pytest
 
 from billing.config.schema import Business, Mail, Settings
-from billing.core.letters import DigestItem
+from billing.core.notices import DigestItem
 from billing.core.states import NoticeKind
 from billing.errors import TemplateError
 from billing.mail.render import Renderer

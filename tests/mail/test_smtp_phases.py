@@ -8,7 +8,7 @@ import pytest
 from smtp_server import Action, Cut, Drip, Fault, Say, SmtpServer, Stall, a_mail, mail_settings
 
 from billing.config.secrets import Secret
-from billing.core.letters import Delivery, DeliveryKind
+from billing.core.notices import Delivery, DeliveryKind
 from billing.errors import MailError
 from billing.mail.smtp import SmtpTransport
 
@@ -150,7 +150,7 @@ def test_the_servers_words_are_kept_without_addresses() -> None:
         '550-5.1.1 <u1@example.com>: u1 or "u 1"@x.example unknown\r\n550 5.1.1 \x1b[31mask\u202e p@x.example'
     )
     (delivery,), _server = deliver(Fault("rcpt", Say(line)))
-    assert delivery.words == (
+    assert delivery.server_reply == (
         "550 5.1.1 <address>: u1 or <address> unknown 5.1.1 [31mask <address> (in reply to RCPT TO)"
     )
 
@@ -163,15 +163,15 @@ def test_a_mailbox_name_without_its_domain_is_left_out_of_the_words() -> None:
         ):
             return await transport.send(a_mail(recipient="anna.smith@example.com"))
 
-    assert asyncio.run(main()).words == "550 5.1.1 <address>: no such user (in reply to RCPT TO)"
+    assert asyncio.run(main()).server_reply == "550 5.1.1 <address>: no such user (in reply to RCPT TO)"
 
 
 def test_endless_words_are_cut() -> None:
     words = "552 " + "no anna@example.com " * 150
     (delivery,), _server = deliver(Fault("dot", Say(words)))
     assert delivery.kind is FAILED
-    assert len(delivery.words) <= 300
-    assert "anna" not in delivery.words
+    assert len(delivery.server_reply) <= 300
+    assert "anna" not in delivery.server_reply
 
 
 def test_what_arrives_is_byte_for_byte_what_was_rendered() -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from smtp_server import Cut, Fault, Say, SmtpServer, Stall, a_mail, mail_settings
 
-from billing.core.letters import Delivery, DeliveryKind
+from billing.core.notices import Delivery, DeliveryKind
 from billing.errors import ConfigError, MailError
 from billing.mail.smtp import SmtpTransport
 

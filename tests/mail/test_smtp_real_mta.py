@@ -10,7 +10,7 @@ import pytest
 from mta import Postfix, why_no_mta
 from smtp_server import a_mail, mail_settings
 
-from billing.core.letters import Delivery, DeliveryKind
+from billing.core.notices import Delivery, DeliveryKind
 from billing.errors import MailError
 from billing.mail.smtp import SmtpTransport
 
@@ -51,7 +51,7 @@ def test_hundreds_of_messages_with_greylisting_and_bad_addresses() -> None:
         there = Counter(mta.recipients())
         assert b"\r\n.a line that begins with a dot" in mta.messages()[0].replace(b"\n", b"\r\n")
     assert failed == {7, 57, 107, 157, 207, 257}
-    assert deliveries[7].words == (
+    assert deliveries[7].server_reply == (
         "550 5.1.1 <address>: Recipient address rejected: <address>: no such user (in reply to RCPT TO)"
     )
     assert {delivery.kind for delivery in deliveries.values()} == {SENT, FAILED}

@@ -19,7 +19,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from smtp_server import Cut, Fault, Say, SmtpServer, a_mail, mail_settings
 
 from billing.config.secrets import Secret
-from billing.core.letters import DeliveryKind
+from billing.core.notices import DeliveryKind
 from billing.errors import MailError
 from billing.mail.smtp import SmtpTransport
 

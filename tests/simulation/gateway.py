@@ -1,4 +1,4 @@
-"""The model of the program's client of the payments API: the protocol of billing.cycle.ports.
+"""The model of the program's client of the payments API: the protocol of billing.cycle.context.
 
 It classifies as the real client does, and like that one it looks at the clock once more in the very
 moment in which the bytes leave. What the real client does over real sockets is tested in tests/gateway.

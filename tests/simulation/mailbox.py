@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
 
-from billing.core.letters import Delivery, DeliveryKind, Letter, RenderedMail
+from billing.core.notices import Delivery, DeliveryKind, NoticeFacts, RenderedMail
 from billing.errors import MailError
 
 from .loop import Process
@@ -93,7 +93,7 @@ class ModelTransport:
 class PlainRenderer:
     """The least that is a message."""
 
-    def render(self, letter: Letter, now: datetime) -> RenderedMail:
+    def render(self, letter: NoticeFacts, now: datetime) -> RenderedMail:
         raw = f"{letter.kind} {letter.reference} {letter.due_on} {letter.days} {now:%F}\r\n".encode()
         return RenderedMail(
             dedupe_key=letter.dedupe_key,

@@ -48,7 +48,7 @@ class Options:
     """Whether cycles start every few `minutes`, `hours`, `days` or `weeks`."""
     subscriptions: int
     processes: int
-    """How many cycles may run at once; 1 is SQLite's one cycle at a time (`alone`)."""
+    """How many cycles may run at once; 1 is SQLite's one cycle at a time (`exclusive`)."""
     create_faults: dict[str, float]
     read_faults: float
     stale_lists: float
@@ -79,7 +79,7 @@ class Options:
     """The residual risk: a plain file copy taken in the middle of a run is restored, unmarked."""
 
     @property
-    def alone(self) -> bool:
+    def exclusive(self) -> bool:
         return self.processes == 1
 
     @property

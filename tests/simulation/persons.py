@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from billing.app import people
+from billing.app import decisions
 from billing.app.csv_rows import SubscriptionRow
 from billing.app.importing import import_rows
 from billing.config.schema import Cycle, Reminders
@@ -25,7 +25,7 @@ _OFFSETS = ([7, 3, 1], [2], [], [5, 1])
 
 
 class Persons:
-    """The people around one business. They act through billing.app.people, and never crash."""
+    """The people around one business. They act through billing.app.decisions, and never crash."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -104,7 +104,7 @@ class Persons:
             return
         agreement.through(self.world.witness.today(), certain=False)
         agreement.status = PAUSED
-        people.pause(self.db, agreement.reference, self.world.trace.now(), "on holiday")
+        decisions.pause(self.db, agreement.reference, self.world.trace.now(), "on holiday")
         self._note("pauses", agreement.reference)
 
     def resume(self) -> None:
@@ -115,7 +115,7 @@ class Persons:
     def resume_one(self, agreement: Agreement) -> None:
         today = self.world.witness.today()
         try:
-            people.resume(
+            decisions.resume(
                 self.db, agreement.reference, self.world.trace.now(), today, self.world.settings, "back"
             )
         except UsageError:
@@ -131,7 +131,7 @@ class Persons:
         agreement.through(today, certain=False)
         now = self.world.trace.now()
         try:
-            last_day = people.cancel(self.db, agreement.reference, now, today, "enough", later)
+            last_day = decisions.cancel(self.db, agreement.reference, now, today, "enough", later)
         except UsageError:
             return  # it was cancelled before
         self._note("cancels", f"{agreement.reference}, last day {last_day}")
@@ -158,7 +158,7 @@ class Persons:
         """Everything that is held or rejected may go on."""
         ids = [row[0] for row in self._payments("held", "rejected")]
         if ids:
-            people.release(self.db, ids, self.world.trace.now(), "looked at")
+            decisions.release(self.db, ids, self.world.trace.now(), "looked at")
             self._note("releases", f"{len(ids)} payments")
 
     def resolve(self) -> None:
@@ -177,7 +177,7 @@ class Persons:
         if not live:
             world.witness.cleared.add(key)
         try:
-            await people.resolve(
+            await decisions.resolve(
                 self.db,
                 self.gateway,
                 payment_id,
@@ -203,7 +203,7 @@ class Persons:
 
     async def _void(self, payment_id: int, key: tuple[str, str]) -> None:
         try:
-            await people.void(self.db, self.gateway, payment_id, self.world.trace.now(), "a present")
+            await decisions.void(self.db, self.gateway, payment_id, self.world.trace.now(), "a present")
         except (UsageError, GatewayError):
             return
         self.voided.add(key)

@@ -66,8 +66,8 @@ def _recover_to_planned(tx: Connection, *arguments: Any) -> int:
     return found
 
 
-def _queue_mail_again(tx: Connection, now: datetime, alone: bool) -> int:
-    found = _recover_notices(tx, now, alone)
+def _queue_mail_again(tx: Connection, now: datetime, exclusive: bool) -> int:
+    found = _recover_notices(tx, now, exclusive)
     tx.execute(text("UPDATE notices SET state = 'queued' WHERE state = 'unknown'"))
     return found
 
@@ -189,7 +189,7 @@ PLANTED = (
     ),
     Planted(
         "takes a new database for a new business",
-        _replaced(submit, "doubt_a_new_database", _no_doubt),
+        _replaced(submit, "look_first_if_new", _no_doubt),
         "was charged twice",
         {**_CALM, "restores": 1, "loses_all": True, "list_cap": 0},
     ),

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from billing.app.runtime import notice_restore, remember
+from billing.cycle.context import Context
 from billing.cycle.cycle import run_cycle
-from billing.cycle.ports import Context
 from billing.cycle.report import Report
 
 from .gateway import ModelGateway
@@ -96,7 +96,7 @@ async def _cycle(world: World, run: Run) -> Report:
     process, options = run.process, world.options
     timeout = options.settings.mileston.timeout_seconds
     db = ProcessDatabase(world.store, process, world.witness, world.rng_store, world.store_faults())
-    lock = world.lock if options.alone else None
+    lock = world.lock if options.exclusive else None
     skew = timedelta(seconds=process.skew_seconds)
 
     def clock() -> datetime:
@@ -120,7 +120,7 @@ async def _cycle(world: World, run: Run) -> Report:
         as_of=as_of,
         clock=clock,
         report=Report(run.run_id, as_of),
-        alone=options.alone,
+        exclusive=options.exclusive,
         stopping=run.stopping,
         checkpoint=checkpoint,
     )

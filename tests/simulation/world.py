@@ -159,18 +159,18 @@ class World:
 
     def _start(self, fate: Callable[[Process, Run], None]) -> Run | None:
         """Start the program once; None if another cycle runs and this one ends with 75."""
-        if self.options.alone and self.lock.taken():
+        if self.options.exclusive and self.lock.taken():
             self.trace.count("runs refused: another is running (75)")
             return None
         run_id = f"r{len(self.runs) + 1}"
         process = Process(self.loop, run_id)
         run = self.runs[run_id] = Run(run_id, process)
-        if not self.options.alone and self.options.skew:
+        if not self.options.exclusive and self.options.skew:
             process.skew_seconds = self.rng.uniform(-self.options.skew, self.options.skew)
         fate(process, run)
         self.trace.note(run_id, "starts", f"as of {self.witness.today()}")
         self.trace.count("runs started")
-        if self.options.alone:
+        if self.options.exclusive:
             self.lock.holder = process
         process.start(live(self, run))
         return run
@@ -235,7 +235,7 @@ class World:
 
     def _restore(self) -> None:
         """Every process is killed, and an old copy takes the database's place."""
-        usable = [c for c in self.copies if c.marked or self.options.alone]
+        usable = [c for c in self.copies if c.marked or self.options.exclusive]
         if self.options.loses_all or not usable or not self._may_be_restored():
             return
         copy = self.rng.choice(usable[-4:])

@@ -14,10 +14,10 @@ from billing.store.database import (
     Database,
     advance,
     claim_identity,
-    doubt,
     fingerprint,
     generation,
     mark_restored,
+    require_lookup,
     restored_on,
 )
 from billing.store.models import identity, payments
@@ -185,7 +185,7 @@ def test_a_database_in_doubt_looks_for_what_it_believes_unsent(db: Database) -> 
     planned = [a_payment(db, subscription, TODAY + i * DAY, deadline_at=NOW - DAY) for i in range(2)]
     held = a_payment(db, subscription, TODAY + 2 * DAY, state="held")
     with db.transaction() as tx:
-        assert doubt(tx, TODAY, NOW, "a lost one") == 2
+        assert require_lookup(tx, TODAY, NOW, "a lost one") == 2
     for payment in planned:
         row = state_of(db, payment)
         assert (row.state, row.cause, row.deadline_at) == ("unknown", "a lost one", NOW)

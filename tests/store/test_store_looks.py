@@ -10,7 +10,7 @@ from billing.core.markers import marker_for
 from billing.core.outcomes import RemotePayment
 from billing.core.reconciling import Coverage, KnownRemote, LostCreate, prove_coverage
 from billing.core.states import PaymentState as S
-from billing.store import looks
+from billing.store import remote_checks
 from billing.store.database import Database
 from billing.store.models import attempts
 from billing.store.models import payments as table
@@ -61,9 +61,9 @@ def row_of(db: Database, payment_id: int) -> Any:
     ],
 )
 def test_when_a_look_is_due(ledger: Ledger, state: str, changes: dict[str, Any], due: bool) -> None:
-    assert not read(ledger.db, looks.look_is_due, NOW)
+    assert not read(ledger.db, remote_checks.look_is_due, NOW)
     ledger.add(state, **changes)
-    assert read(ledger.db, looks.look_is_due, NOW) is due
+    assert read(ledger.db, remote_checks.look_is_due, NOW) is due
 
 
 def test_what_is_lost_comes_by_id_with_what_judging_needs(ledger: Ledger) -> None:
@@ -72,10 +72,10 @@ def test_what_is_lost_comes_by_id_with_what_judging_needs(ledger: Ledger) -> Non
     for state in set(S) - {S.UNKNOWN, S.PARKED}:
         ledger.add(state)
     with ledger.db.transaction() as tx:
-        first = looks.lost_page(tx, 0, 2)
-        rest = looks.lost_page(tx, first[-1].id, 2)
+        first = remote_checks.lost_page(tx, 0, 2)
+        rest = remote_checks.lost_page(tx, first[-1].id, 2)
     assert [row.id for row in [*first, *rest]] == [unknown, parked, other]
-    assert looks.lost_create(first[0]) == LostCreate(
+    assert remote_checks.lost_create(first[0]) == LostCreate(
         amount_micros=19_900_000,
         email="zoe.quillfeather@example.org",
         started_at=NOW,
@@ -84,17 +84,17 @@ def test_what_is_lost_comes_by_id_with_what_judging_needs(ledger: Ledger) -> Non
         absent_at=NOW,
         look_step=2,
     )
-    without = looks.lost_create(rest[0])
+    without = remote_checks.lost_create(rest[0])
     assert (without.started_at, without.deadline_at) == (NOW, NOW)  # when it was planned
-    assert read(ledger.db, looks.count_unknown) == 2
+    assert read(ledger.db, remote_checks.count_unknown) == 2
 
 
 def test_the_oldest_unknown_attempt(ledger: Ledger) -> None:
-    assert read(ledger.db, looks.earliest_lost) is None
+    assert read(ledger.db, remote_checks.earliest_lost) is None
     ledger.add("unknown", remote_from_at=NOW)
     ledger.add("unknown", remote_from_at=NOW - MINUTE)
     ledger.add("parked", remote_from_at=NOW - DAY)
-    assert read(ledger.db, looks.earliest_lost) == NOW - MINUTE
+    assert read(ledger.db, remote_checks.earliest_lost) == NOW - MINUTE
 
 
 def test_known_remote_payments_come_with_when_they_were_made(ledger: Ledger) -> None:
@@ -104,14 +104,14 @@ def test_known_remote_payments_come_with_when_they_were_made(ledger: Ledger) -> 
     ledger.add("open", "r-no-time", remote_from_at=None)
     asked = ["r-open", "r-uncollectible", "r-paid", "r-no-time", "r-stranger"]
     made = KnownRemote(NOW, NOW + MINUTE)
-    assert read(ledger.db, looks.known_remotes, asked) == dict.fromkeys(asked[:3], made)
-    assert read(ledger.db, looks.count_live) == 5
+    assert read(ledger.db, remote_checks.known_remotes, asked) == dict.fromkeys(asked[:3], made)
+    assert read(ledger.db, remote_checks.count_live) == 5
 
 
 def test_many_remote_payments_are_looked_up_in_pieces(ledger: Ledger) -> None:
     ledger.add("open", "r-last")
     asked = [f"stranger-{i}" for i in range(2500)] + ["r-last"]
-    assert list(read(ledger.db, looks.known_remotes, asked)) == ["r-last"]
+    assert list(read(ledger.db, remote_checks.known_remotes, asked)) == ["r-last"]
 
 
 @pytest.mark.parametrize(
@@ -129,33 +129,35 @@ def test_a_void_or_flagged_payment_does_not_stand_in_for_one_that_is_missing(
     ledger.add(remote_id="r-missing")
     ledger.add(remote_id="r-listed", **standing_in)
     listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", paid=False)]
-    known = read(ledger.db, looks.known_remotes, ["r-listed"])
-    assert prove_coverage(listed, 10, known, read(ledger.db, looks.count_live)) == Coverage(complete=False)
+    known = read(ledger.db, remote_checks.known_remotes, ["r-listed"])
+    assert prove_coverage(listed, 10, known, read(ledger.db, remote_checks.count_live)) == Coverage(
+        complete=False
+    )
 
 
 def test_a_payment_that_is_known_to_have_vanished_need_not_be_listed(ledger: Ledger) -> None:
     ledger.add(remote_id="r-vanished", attention="it vanished")
     ledger.add(remote_id="r-listed")
     listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", paid=False)]
-    known = read(ledger.db, looks.known_remotes, ["r-listed"])
-    assert prove_coverage(listed, 10, known, read(ledger.db, looks.count_live)).complete
+    known = read(ledger.db, remote_checks.known_remotes, ["r-listed"])
+    assert prove_coverage(listed, 10, known, read(ledger.db, remote_checks.count_live)).complete
 
 
 def test_payments_are_found_by_their_markers(ledger: Ledger) -> None:
     payment = ledger.add("planned")
     marker = row_of(ledger.db, payment).marker
-    found = read(ledger.db, looks.by_marker, [marker, "RB-NOBODY"])
+    found = read(ledger.db, remote_checks.by_marker, [marker, "RB-NOBODY"])
     assert list(found) == [marker]
     assert (found[marker].id, found[marker].reference) == (payment, "acme")
-    assert read(ledger.db, looks.by_marker, []) == {}
+    assert read(ledger.db, remote_checks.by_marker, []) == {}
 
 
 def test_what_a_look_taught_is_written_of_unknown_payments_alone(ledger: Ledger) -> None:
     unknown, adopted = ledger.add("unknown"), ledger.add("open")
     taught = {"absent_looks": 1, "absent_at": NOW, "look_step": 3, "next_look_at": NOW + MINUTE}
     with ledger.db.transaction() as tx:
-        looks.note_looks(tx, [{"id": row_id, **taught} for row_id in (unknown, adopted)])
-        looks.note_looks(tx, [])
+        remote_checks.note_looks(tx, [{"id": row_id, **taught} for row_id in (unknown, adopted)])
+        remote_checks.note_looks(tx, [])
     row = row_of(ledger.db, unknown)
     assert (row.absent_looks, row.absent_at, row.look_step, row.next_look_at) == (1, NOW, 3, NOW + MINUTE)
     assert row_of(ledger.db, adopted).absent_looks == 0
@@ -168,18 +170,21 @@ def test_unpaid_payments_come_by_their_last_look_in_pages(ledger: Ledger) -> Non
     ledger.add(remote_id="fresh", looked_at=NOW)
     ledger.add("paid", remote_id="paid", looked_at=NOW - DAY)
     beginning = (datetime.min.replace(tzinfo=NOW.tzinfo), 0)
-    page = read(ledger.db, looks.unpaid_page, NOW, beginning, 2)
-    rest = read(ledger.db, looks.unpaid_page, NOW, (page[-1].looked_at, page[-1].id), 2)
+    page = read(ledger.db, remote_checks.unpaid_page, NOW, beginning, 2)
+    rest = read(ledger.db, remote_checks.unpaid_page, NOW, (page[-1].looked_at, page[-1].id), 2)
     assert [row.id for row in [*page, *rest]] == [first, second, third]
-    assert read(ledger.db, looks.count_unpaid, NOW) == 3
+    assert read(ledger.db, remote_checks.count_unpaid, NOW) == 3
 
 
 def test_what_is_still_unpaid_is_locked_with_its_state(ledger: Ledger) -> None:
     open_, late = ledger.add(remote_id="a"), ledger.add("uncollectible", remote_id="b")
     paid = ledger.add("paid", remote_id="c")
     with ledger.db.transaction() as tx:
-        assert looks.lock_unpaid(tx, [open_, late, paid, 4711]) == {open_: "open", late: "uncollectible"}
-        assert looks.lock_unpaid(tx, []) == {}
+        assert remote_checks.lock_unpaid(tx, [open_, late, paid, 4711]) == {
+            open_: "open",
+            late: "uncollectible",
+        }
+        assert remote_checks.lock_unpaid(tx, []) == {}
 
 
 @pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
@@ -187,14 +192,14 @@ def test_an_unpaid_payment_is_settled_by_one_worker(ledger: Ledger) -> None:
     first, second = ledger.add(remote_id="a"), ledger.add(remote_id="b")
     with ledger.db.transaction() as one, ledger.db.transaction() as other:
         other.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
-        assert looks.lock_unpaid(one, [first]) == {first: "open"}
-        assert looks.lock_unpaid(other, [first, second]) == {second: "open"}
+        assert remote_checks.lock_unpaid(one, [first]) == {first: "open"}
+        assert remote_checks.lock_unpaid(other, [first, second]) == {second: "open"}
 
 
 def test_a_look_is_noted_with_its_run_on_unpaid_payments_alone(ledger: Ledger) -> None:
     open_, paid = ledger.add(remote_id="a"), ledger.add("paid", remote_id="b")
     with ledger.db.transaction() as tx:
-        looks.note_unpaid(tx, [open_, paid], "run-1", NOW + DAY)
+        remote_checks.note_unpaid(tx, [open_, paid], "run-1", NOW + DAY)
     assert (row_of(ledger.db, open_).looked_at, row_of(ledger.db, open_).looked_run_id) == (
         NOW + DAY,
         "run-1",
@@ -205,15 +210,15 @@ def test_a_look_is_noted_with_its_run_on_unpaid_payments_alone(ledger: Ledger) -
 def test_what_was_booked_as_paid_is_found_by_remote_id(ledger: Ledger) -> None:
     paid = ledger.add("paid", remote_id="paid")
     ledger.add(remote_id="open")
-    rows = read(ledger.db, looks.paid_among, ["paid", "open", "stranger"])
+    rows = read(ledger.db, remote_checks.paid_among, ["paid", "open", "stranger"])
     assert [row.id for row in rows] == [paid]
 
 
 def test_a_payment_stands_for_another_remote_payment_only_if_nobody_was_faster(ledger: Ledger) -> None:
     payment = ledger.add(remote_id="old")
     with ledger.db.transaction() as tx:
-        assert looks.replace_remote(tx, payment, "other", "new", NOW) == 0
-        assert looks.replace_remote(tx, payment, "old", "new", NOW) == 1
+        assert remote_checks.replace_remote(tx, payment, "other", "new", NOW) == 0
+        assert remote_checks.replace_remote(tx, payment, "old", "new", NOW) == 1
     assert row_of(ledger.db, payment).remote_id == "new"
 
 
@@ -236,16 +241,16 @@ def test_what_is_overdue_was_read_as_unpaid_in_this_very_run(
 ) -> None:
     payment = ledger.add(**({"remote_id": "a", "next_dun_on": TODAY, "looked_run_id": "run-1"} | changes))
     with ledger.db.transaction() as tx:
-        rows = looks.overdue_page(tx, TODAY, "run-1", 0, 9)
+        rows = remote_checks.overdue_page(tx, TODAY, "run-1", 0, 9)
         assert [row.id for row in rows] == ([payment] if comes else [])
-        assert looks.overdue_page(tx, TODAY, "run-1", payment, 9) == []
+        assert remote_checks.overdue_page(tx, TODAY, "run-1", payment, 9) == []
 
 
 def test_a_step_of_dunning_is_noted_while_the_payment_is_open(ledger: Ledger) -> None:
     open_, paid = ledger.add(remote_id="a"), ledger.add("paid", remote_id="b")
     with ledger.db.transaction() as tx:
         for payment in (open_, paid):
-            looks.note_dunning(tx, payment, '[[1], 5, "keep"]', 1, TODAY + DAY)
+            remote_checks.note_dunning(tx, payment, '[[1], 5, "keep"]', 1, TODAY + DAY)
     row = row_of(ledger.db, open_)
     assert (row.dunning_policy, row.dunning_step, row.next_dun_on) == ('[[1], 5, "keep"]', 1, TODAY + DAY)
     assert row_of(ledger.db, paid).dunning_step == 0
@@ -262,9 +267,9 @@ def test_a_worker_skips_what_another_judges_without_waiting(ledger: Ledger, scan
 
     def page(tx: Any, limit: int) -> list[int]:
         found = (
-            looks.lost_page(tx, 0, limit)
+            remote_checks.lost_page(tx, 0, limit)
             if scan == "lost"
-            else looks.overdue_page(tx, TODAY, "run-1", 0, limit)
+            else remote_checks.overdue_page(tx, TODAY, "run-1", 0, limit)
         )
         return [row.id for row in found]
 
@@ -276,10 +281,10 @@ def test_a_worker_skips_what_another_judges_without_waiting(ledger: Ledger, scan
 def test_whether_anything_was_ever_sent(db: Database) -> None:
     payment = a_payment(db, a_subscription(db))
     with db.transaction() as tx:
-        assert not looks.has_ever_sent(tx)
+        assert not remote_checks.has_ever_sent(tx)
         values = {"payment_id": payment, "number": 1, "run_id": "run-1", "started_at": NOW}
         tx.execute(insert(attempts).values(values))
-        assert looks.has_ever_sent(tx)
+        assert remote_checks.has_ever_sent(tx)
 
 
 def test_what_is_planned_or_held_is_unsent(db: Database) -> None:
@@ -291,7 +296,9 @@ def test_what_is_planned_or_held_is_unsent(db: Database) -> None:
     many = [marker_for("somebody-else", TODAY + n * DAY) for n in range(1200)]
     with db.read() as connection:
         found = {
-            state for state, marker in markers.items() if looks.is_any_unsent(connection, [*many, marker])
+            state
+            for state, marker in markers.items()
+            if remote_checks.is_any_unsent(connection, [*many, marker])
         }
         assert found == {S.PLANNED, S.HELD}
-        assert not looks.is_any_unsent(connection, [])
+        assert not remote_checks.is_any_unsent(connection, [])

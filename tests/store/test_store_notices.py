@@ -43,7 +43,7 @@ def finished(row_id: int, state: S = S.SENT, **changes: Any) -> dict[str, Any]:
     return {
         "id": row_id,
         "state": state.value,
-        "words": "250 ok",
+        "server_reply": "250 ok",
         "sent_at": NOW + MINUTE,
         "next_try_at": NOW,
         "tries": 1,
@@ -175,7 +175,8 @@ def test_a_notice_ends_with_the_servers_words(db: Database, state: S) -> None:
     claim(db, row_id)
     finish(db, finished(row_id, state))
     row = found(db, row_id)
-    assert (row.state, row.words, row.sent_at, row.lease_until) == (state, "250 ok", NOW + MINUTE, None)
+    assert (row.state, row.server_reply, row.sent_at) == (state, "250 ok", NOW + MINUTE)
+    assert row.lease_until is None
     assert page(db, now=NOW + DAY) == []
 
 
@@ -217,12 +218,12 @@ def test_only_queued_notices_are_retired(db: Database) -> None:
     with db.transaction() as tx:
         notices.retire(tx, [queued, sending], S.SUPERSEDED, "it was paid")
         notices.retire(tx, [], S.FAILED, "nobody")
-    assert (found(db, queued).state, found(db, queued).words) == ("superseded", "it was paid")
+    assert (found(db, queued).state, found(db, queued).server_reply) == ("superseded", "it was paid")
     assert found(db, sending).state == "sending"
 
 
 @pytest.mark.parametrize(
-    ("now", "alone", "state"),
+    ("now", "exclusive", "state"),
     [
         (NOW, True, "unknown"),
         (NOW, False, "sending"),
@@ -231,12 +232,12 @@ def test_only_queued_notices_are_retired(db: Database) -> None:
     ],
 )
 def test_what_a_dead_run_was_sending_may_have_gone_out(
-    db: Database, now: datetime, alone: bool, state: str
+    db: Database, now: datetime, exclusive: bool, state: str
 ) -> None:
     sending, queued = queue(db, "sending", "queued")
     claim(db, sending)
     with db.transaction() as tx:
-        assert notices.recover(tx, now, alone) == (state == "unknown")
+        assert notices.recover(tx, now, exclusive) == (state == "unknown")
     row = found(db, sending)
     assert row.state == state
     assert (row.lease_until is None) == (state == "unknown")

@@ -64,9 +64,9 @@ def other(row: Any, kind: OutcomeKind, detail: str = "what it said", **changes: 
     return Result(row, CreateOutcome(kind, detail=detail, **changes), DONE)
 
 
-def recover(db: Database, now: Any = WRITTEN, alone: bool = True, limit: int = 100) -> int:
+def recover(db: Database, now: Any = WRITTEN, exclusive: bool = True, limit: int = 100) -> int:
     with db.transaction() as tx:
-        return sending.recover(tx, "run-2", now, alone, limit)
+        return sending.recover(tx, "run-2", now, exclusive, limit)
 
 
 # -- intents ------------------------------------------------------------------------------------------
@@ -295,9 +295,9 @@ def test_alone_a_deadline_that_has_passed_stays(db: Database) -> None:
 
 def test_among_others_only_an_ended_lease_shows_a_dead_run(db: Database) -> None:
     intended(db)
-    assert recover(db, now=LEASE, alone=False) == 0
+    assert recover(db, now=LEASE, exclusive=False) == 0
     assert payment(db).state == "sending"
-    assert recover(db, now=LEASE + timedelta(microseconds=1), alone=False) == 1
+    assert recover(db, now=LEASE + timedelta(microseconds=1), exclusive=False) == 1
     assert (payment(db).state, payment(db).deadline_at) == ("unknown", DEADLINE)
 
 

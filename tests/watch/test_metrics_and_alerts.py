@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from billing.app.cron_run import watched_run
 from billing.app.metrics import Metrics
 from billing.app.runtime import Hooks, run_once, utc_now
-from billing.app.watched import watched_run
 from billing.errors import BillingError
 from tests.watch.scrape import Scrape, holds, names_in
 from tests.world import ROOT, Business

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.daemon.pulse import LONGEST_SILENCE_SECONDS
+from billing.daemon.liveness import LONGEST_SILENCE_SECONDS
 from billing.daemon.signals import GRACE_SECONDS
 from billing.errors import AlreadyRunning, ConfigError
 from tests.world import ROOT

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from datetime import date
 
-from billing.app.observing import new_metrics
+from billing.app.instrumentation import new_metrics
 from billing.app.ping import pinged
 from billing.app.runtime import Hooks, run_once, utc_now
 from billing.config import Config

@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from billing.config import Settings
 from billing.core.reconciling import PROOF, mismatch
 from billing.core.states import NoticeKind, NoticeState, PaymentState, SubscriptionStatus
+from billing.cycle.context import Gateway
 from billing.cycle.plan import first_reminder_on
-from billing.cycle.ports import Gateway
 from billing.errors import UsageError
 from billing.store import notices, payments, subscriptions
 from billing.store.database import Database, restored_on

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing.config import Settings
-from billing.core.letters import DigestItem, Letter
+from billing.core.notices import DigestItem, NoticeFacts
 from billing.core.reconciling import VANISHED
 from billing.core.schedule import Terms
 from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
@@ -48,7 +48,7 @@ def must_wait(row: Any, run_id: str) -> bool:
     return bool(row.kind == _K.PAYMENT_OVERDUE and row.looked_run_id != run_id)
 
 
-def letter_for(row: Any, settings: Settings, today: date, checkout_url: Callable[[str], str]) -> Letter:
+def facts_for(row: Any, settings: Settings, today: date, checkout_url: Callable[[str], str]) -> NoticeFacts:
     """The letter of a row of `queued_page`. `checkout_url` makes a pay link of a remote id."""
     kind = NoticeKind(row.kind)
     facts = json.loads(row.facts) if row.facts else {}
@@ -56,7 +56,7 @@ def letter_for(row: Any, settings: Settings, today: date, checkout_url: Callable
         return _digest(row, settings, facts)
     start, end = _period(row)
     payable = row.payment_state in (PaymentState.OPEN, PaymentState.UNCOLLECTIBLE)
-    return Letter(
+    return NoticeFacts(
         kind=kind,
         dedupe_key=row.dedupe_key,
         to_address=row.email,
@@ -113,8 +113,8 @@ def _dunning_end(row: Any, settings: Settings, kind: NoticeKind) -> dict[str, An
     }
 
 
-def _digest(row: Any, settings: Settings, facts: dict[str, Any]) -> Letter:
-    return Letter(
+def _digest(row: Any, settings: Settings, facts: dict[str, Any]) -> NoticeFacts:
+    return NoticeFacts(
         kind=_K.RUN_DIGEST,
         dedupe_key=row.dedupe_key,
         to_address=settings.business.operator_address,

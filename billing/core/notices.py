@@ -1,4 +1,4 @@
-"""A notice as facts (`Letter`), as bytes (`RenderedMail`), and what came of sending it (`Delivery`)."""
+"""A notice as facts (`NoticeFacts`), as bytes (`RenderedMail`), and what came of sending it (`Delivery`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DigestItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class NoticeFacts:
     """The facts of one notice. Dates are dates in the business's zone; amounts are micro-USDC.
 
     `days` counts to the due date in a reminder, and since it in an overdue notice. `thread` is the
@@ -72,7 +72,7 @@ class DeliveryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What came of handing over one message; `words` are the server's, without addresses."""
+    """What came of handing over one message; `server_reply` is the server's, without addresses."""
 
     kind: DeliveryKind
-    words: str = ""
+    server_reply: str = ""

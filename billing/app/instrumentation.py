@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from billing.core.letters import Delivery, DeliveryKind, Letter, RenderedMail
-from billing.cycle.ports import Renderer, Transport, nothing
+from billing.core.notices import Delivery, DeliveryKind, NoticeFacts, RenderedMail
+from billing.cycle.context import Renderer, Transport, nothing
 from billing.errors import ConfigError, MailError, TemplateError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class _Renderer:
     inner: Renderer
     on_delivery: OnDelivery
 
-    def render(self, letter: Letter, now: datetime) -> RenderedMail:
+    def render(self, letter: NoticeFacts, now: datetime) -> RenderedMail:
         try:
             return self.inner.render(letter, now)
         except TemplateError:

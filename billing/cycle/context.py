@@ -9,7 +9,7 @@ from typing import Protocol
 
 from billing.config import Settings
 from billing.core.brakes import BrakeLimits, Brakes
-from billing.core.letters import Delivery, Letter, RenderedMail
+from billing.core.notices import Delivery, NoticeFacts, RenderedMail
 from billing.core.outcomes import CreateOutcome, PaymentRequest, RemotePayment
 from billing.cycle.report import Report
 from billing.store.database import Database
@@ -38,7 +38,7 @@ class Transport(Protocol):
 class Renderer(Protocol):
     """Makes the message of a letter. Raises TemplateError."""
 
-    def render(self, letter: Letter, now: datetime) -> RenderedMail: ...
+    def render(self, letter: NoticeFacts, now: datetime) -> RenderedMail: ...
 
 
 def nothing(*_args: object) -> None:
@@ -54,7 +54,7 @@ class Context:
     """Everything one run works with; made once, by the app.
 
     `as_of` is the business date that the run bills for; `clock` tells real time, aware UTC, for
-    leases, back-off and quiet windows. `alone` says that no other cycle can be running on this
+    leases, back-off and quiet windows. `exclusive` says that no other cycle can be running on this
     database. `stopping` turns true when the run was asked to end soon.
     """
 
@@ -67,7 +67,7 @@ class Context:
     as_of: date
     clock: Callable[[], datetime]
     report: Report
-    alone: bool = True
+    exclusive: bool = True
     stopping: Callable[[], bool] = never
     progress: Callable[[str, int, int], None] = nothing
     """Called with (step, done, total)."""
