@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.databases import DIALECTS, PostgresqlServer, SqliteFiles, postgresql_server, sqlite_files
 
 # A slow machine is no failure: nothing here asserts a time.

@@ -22,7 +22,8 @@ from sqlalchemy.engine import URL, make_url
 
 from billing.core.markers import marker_for
 from billing.core.states import PaymentState, SubscriptionStatus
-from billing.store.database import Database, migrate
+from billing.store.connection import Database
+from billing.store.schema import migrate
 from billing.store.models import payments, subscriptions
 
 DIALECTS = ("sqlite", "postgresql")

@@ -15,8 +15,8 @@ from sqlalchemy import create_engine, update
 from billing.app.decisions import actor
 from billing.config import Config
 from billing.errors import StoreError, UsageError
-from billing.store.database import Database
-from billing.store.events import event, record
+from billing.lifecycle.restore import restored_by_hand
+from billing.store.connection import Database
 from billing.store.models import identity
 
 
@@ -127,7 +127,6 @@ def _give_name(copy: Path, target: Path, force: bool) -> None:
 
 
 def mark_restored_by_hand(db: Database, now: datetime) -> None:
-    """A person says that this database came back from a backup: the next cycle looks before it sends."""
+    """A person says that this database was restored: the next cycle checks Mileston before it charges."""
     with db.transaction() as tx:
-        tx.execute(update(identity).values(copied_at=now))
-        record(tx, [event(now, actor(), "database_restored", "said by a person")])
+        restored_by_hand(tx, actor(), now)

@@ -31,8 +31,10 @@ from billing.config.secrets import SECRET_NAMES
 from billing.core.outcomes import RemotePayment
 from billing.errors import BillingError, ConfigError, GatewayError, MailError, StoreError
 from billing.store import remote_checks
-from billing.store.database import SCHEMA_HEAD, fingerprint, wal_is_safe
+from billing.store.connection import wal_is_safe
+from billing.store.identity import fingerprint
 from billing.store.models import identity, runs
+from billing.store.schema import SCHEMA_HEAD
 
 _LEAST_FREE_BYTES = 200 * 1024 * 1024
 _CLOCK_TOLERANCE = timedelta(minutes=1)

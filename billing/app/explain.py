@@ -261,7 +261,7 @@ class _Case:
         return payment.paid_at is None or self.days.of(payment.paid_at) >= self.day
 
     def _step(self, payment: Any) -> str:
-        policy = policy_for(payment, self.settings)
+        policy = policy_for(payment.dunning_policy, payment.payable_on, payment.period_end_on, self.settings)
         days = (self.day - payment.payable_on).days
         what = f"The payment due on {payment.due_on} had been unpaid for {days} day{'s' if days != 1 else ''}"
         notice = next(

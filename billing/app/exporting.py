@@ -15,7 +15,7 @@ from sqlalchemy import Select, select
 
 from billing.app.csv_rows import OPTIONAL, REQUIRED, guarded
 from billing.core.money import format_amount
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.models import events, payments, subscriptions
 from billing.store.paging import paged
 from billing.store.subscriptions import terms_of

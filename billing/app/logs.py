@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError
 
 from billing.app.redaction import REDACTOR, clean_all_records
 from billing.config import Config
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.events import UNCOMMITTED
 
 RUN_ID: ContextVar[str] = ContextVar("run_id", default="")

@@ -33,16 +33,12 @@ from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.report import Report
 from billing.errors import ConfigError, MailError, UsageError
+from billing.lifecycle.restore import mark_restored
 from billing.store import subscriptions
-from billing.store.database import (
-    Database,
-    advance,
-    claim_identity,
-    mark_restored,
-    migrate,
-)
-from billing.store.events import event, record
+from billing.store.connection import Database
+from billing.store.identity import begin_generation, claim_identity
 from billing.store.lock import CycleLock, cycle_lock
+from billing.store.schema import migrate
 
 SANDBOX_KEY = "sandbox-key"
 SANDBOX_BUSINESS = "sandbox-business"
@@ -308,8 +304,7 @@ def notice_restore(db: Database, lock: CycleLock | None, today: date, now: datet
     """
     with db.transaction() as tx:
         seen = lock.generation() if lock is not None else 0
-        if mark_restored(tx, today, now, seen):
-            record(tx, [event(now, "program:restore", "database_restored", "noticed by itself")])
+        mark_restored(tx, "program:restore", now, today, seen)
     # Before anything is sent, because a run that dies remembers nothing afterwards: a copy from before
     # it would pass for the newest.
     remember(db, lock)
@@ -318,7 +313,7 @@ def notice_restore(db: Database, lock: CycleLock | None, today: date, now: datet
 def remember(db: Database, lock: CycleLock | None) -> None:
     """From here on every copy of the database that was made until now is known to be old."""
     with db.transaction() as tx:
-        begun = advance(tx)
+        begun = begin_generation(tx)
     if lock is not None:
         lock.remember(begun)
 

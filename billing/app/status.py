@@ -15,10 +15,10 @@ from billing.config import Config
 from billing.core.money import format_amount
 from billing.core.periods import periods_due
 from billing.core.states import SubscriptionStatus
-from billing.cycle.digest import Need, needs
 from billing.errors import StoreError
+from billing.lifecycle.needs import Need, needs
 from billing.store import notices, payments, runs
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.models import runs as run_table
 from billing.store.models import subscriptions as table
 from billing.store.subscriptions import terms_of

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from billing.config import Config
-    from billing.store.database import Database
+    from billing.store.connection import Database
 
 app = typer.Typer(help="Payments: look at them, and decide about those that wait.", no_args_is_help=True)
 

@@ -14,7 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from billing.config import Config
-    from billing.store.database import Database
+    from billing.store.connection import Database
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="config.toml to use (else BILLING_CONFIG, else ./config.toml)")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from billing.app.status import Status
     from billing.config import Config
-    from billing.cycle.digest import Need
+    from billing.lifecycle.needs import Need
 
 _config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 _database_app = typer.Typer(help="The database.", no_args_is_help=True)
@@ -113,7 +113,7 @@ def _ago(passed: Any) -> str:
 def show_needs(config: Config, out: TextIO) -> None:
     """What waits for a person, one by one, with what to type: the second half of cron's page."""
     from billing.app.status import reading
-    from billing.cycle.digest import needs
+    from billing.lifecycle.needs import needs
 
     with reading(config) as tx:
         _print_needs(needs(tx), out)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import Protocol
 
 from billing.core.periods import Interval
 
@@ -43,3 +44,21 @@ def decide_reminder(due_on: date, offsets: Sequence[int], today: date) -> Remind
     come = [d for d in offsets if d >= days_left] if days_left > 0 else []
     ahead = [d for d in offsets if d < days_left]
     return Reminder(min(come, default=None), due_on - timedelta(days=max(ahead)) if ahead else None)
+
+
+class ReminderSettings(Protocol):
+    """The offsets that the config names."""
+
+    @property
+    def days_before(self) -> Sequence[int]: ...
+
+    @property
+    def yearly_days_before(self) -> Sequence[int]: ...
+
+
+def first_reminder_on(interval: Interval, due_on: date | None, settings: ReminderSettings) -> date | None:
+    """The day of the earliest reminder of a due date, or None if there is none."""
+    if due_on is None:
+        return None
+    offsets = offsets_for(interval, settings.days_before, settings.yearly_days_before)
+    return due_on - timedelta(days=offsets[0]) if offsets else None

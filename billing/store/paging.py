@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, tuple_
 
-from billing.store.database import Database
+from billing.store.connection import Database
 
 PAGE = 500
 """Rows read at once."""

@@ -11,7 +11,7 @@ from billing.app.runtime import utc_now
 from billing.app.status import reading, schema_version
 from billing.config import Config
 from billing.errors import BillingError
-from billing.store.database import SCHEMA_HEAD
+from billing.store.schema import SCHEMA_HEAD
 from billing.web.server import Answer, Pages
 
 

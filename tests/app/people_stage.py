@@ -16,7 +16,7 @@ from billing.core.outcomes import CreateOutcome, PaymentRequest, RemotePayment
 from billing.core.states import PaymentState
 from billing.errors import BillingError, GatewayError, UsageError
 from billing.store import payments, subscriptions
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.models import events
 from billing.store.models import notices as notice_table
 from tests.databases import NOW, TODAY

@@ -22,7 +22,7 @@ from billing.app.exporting import (
 )
 from billing.app.importing import import_csv
 from billing.app.runtime import utc_now
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.daemon.daemon_kit import Finished
 from tests.databases import a_payment, a_subscription
 from tests.world import HEADER, Business

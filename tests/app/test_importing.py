@@ -19,7 +19,8 @@ from billing.core.states import SubscriptionStatus
 from billing.cycle.plan import decide
 from billing.errors import ImportRejected
 from billing.store import subscriptions
-from billing.store.database import Database, migrate
+from billing.store.connection import Database
+from billing.store.schema import migrate
 from billing.store.models import events
 from tests.databases import NOW, a_payment
 

@@ -5,7 +5,7 @@ import pytest
 from billing.app import decisions
 from billing.core.states import NoticeKind, NoticeState
 from billing.store import notices
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.app.people_stage import ACTOR, DAY, log, only_sqlite, outbox, refused
 from tests.databases import NOW
 

@@ -13,7 +13,8 @@ from billing.core.outcomes import RemotePayment
 from billing.core.states import PaymentState
 from billing.errors import GatewayError
 from billing.store import payments
-from billing.store.database import Database, claim_identity
+from billing.store.connection import Database
+from billing.store.identity import claim_identity
 from billing.store.models import identity
 from tests.app.people_stage import (
     ACTOR,

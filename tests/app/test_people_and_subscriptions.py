@@ -11,7 +11,7 @@ from billing.core.states import NoticeKind
 from billing.cycle import notice_facts, plan, remind
 from billing.errors import UsageError
 from billing.store import notices, subscriptions
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.app.people_stage import (
     ACTOR,
     DAY,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from dateutil.relativedelta import relativedelta
 from sqlalchemy import Connection, func, select, text
 
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.models import attempts, events, notices, payments, subscriptions
 from tests.processes.stage import COPIER, charge_of
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.campaign.blows import BLOWS
 from tests.campaign.tally import Tally
 from tests.campaign.verdict import Plan, expected, judge_database, judge_records, what_came_of_it

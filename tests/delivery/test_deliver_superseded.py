@@ -17,7 +17,7 @@ from billing.cycle.context import Context
 from billing.cycle.deliver import deliver
 from billing.cycle.remind import remind
 from billing.store import notices, payments, remote_checks
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.databases import a_payment
 from tests.delivery.mailroom import (
     DUE,

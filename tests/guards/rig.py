@@ -25,7 +25,9 @@ from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.report import Report
 from billing.cycle.submit import submit
-from billing.store.database import Database, claim_identity, migrate
+from billing.store.connection import Database
+from billing.store.identity import claim_identity
+from billing.store.schema import migrate
 from billing.store.models import attempts, payments, subscriptions
 
 DAY = date(2026, 2, 1)

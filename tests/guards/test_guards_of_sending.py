@@ -16,7 +16,7 @@ from billing.cycle.plan import plan
 from billing.gateway.mileston import MilestonGateway
 from billing.sandbox.server import SandboxServer
 from billing.store import payments, sending
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.models import attempts
 from billing.store.models import payments as payment_table
 from billing.store.sending import Result

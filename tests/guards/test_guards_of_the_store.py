@@ -16,7 +16,9 @@ from billing.core.states import NoticeKind
 from billing.cycle.plan import payment_row, plan
 from billing.errors import AlreadyRunning, StoreError, WrongDatabase
 from billing.store import payments
-from billing.store.database import Database, claim_identity, generation, mark_restored
+from billing.lifecycle.restore import mark_restored
+from billing.store.connection import Database
+from billing.store.identity import claim_identity, generation
 from billing.store.lock import cycle_lock
 from billing.store.models import notices, subscriptions
 from billing.store.notices import dedupe_key, insert_notices, new_notice

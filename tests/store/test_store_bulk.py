@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, text
 
 from billing.store import bulk, events
 from billing.store.bulk import insert_returning, insert_rows, update_rows
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.models import events as event_table
 from billing.store.models import subscriptions
 from tests.databases import NOW, TODAY, a_subscription, payment_values

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, delete, insert, select, update
 from billing.core.money import MAX_AMOUNT_MICROS
 from billing.core.states import TRANSITIONS, NoticeKind, PaymentState
 from billing.errors import StoreError
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.events import event, record
 from billing.store.models import attempts, events, identity, notices, payments, subscriptions
 from billing.store.notices import new_notice

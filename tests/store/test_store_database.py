@@ -12,7 +12,8 @@ from sqlalchemy import insert, select, text, update
 
 from billing.errors import ConfigError, StoreError
 from billing.store import subscriptions
-from billing.store.database import Database, migrate, wal_is_safe
+from billing.store.connection import Database, wal_is_safe
+from billing.store.schema import migrate
 from billing.store.events import event, record
 from billing.store.models import events, payments
 from billing.store.models import subscriptions as table

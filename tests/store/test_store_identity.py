@@ -10,16 +10,9 @@ from sqlalchemy import insert, select, update
 
 from billing.errors import WrongDatabase
 from billing.store import events, runs
-from billing.store.database import (
-    Database,
-    advance,
-    claim_identity,
-    fingerprint,
-    generation,
-    mark_restored,
-    require_lookup,
-    restored_on,
-)
+from billing.lifecycle.restore import mark_restored, require_lookup
+from billing.store.connection import Database
+from billing.store.identity import begin_generation, claim_identity, fingerprint, generation, restored_on
 from billing.store.models import identity, payments
 from tests.databases import NOW, TODAY, a_payment, a_subscription
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from billing.core.states import NoticeKind
 from billing.store import events, models, notices, paging, payments, subscriptions
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.paging import paged
 from tests.databases import NOW, a_payment, a_subscription
 

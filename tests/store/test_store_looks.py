@@ -11,7 +11,7 @@ from billing.core.outcomes import RemotePayment
 from billing.core.reconciling import Coverage, KnownRemote, LostCreate, prove_coverage
 from billing.core.states import PaymentState as S
 from billing.store import remote_checks
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.models import attempts
 from billing.store.models import payments as table
 from tests.databases import NOW, TODAY, a_payment, a_subscription

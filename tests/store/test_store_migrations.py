@@ -16,11 +16,12 @@ from sqlmodel import SQLModel
 
 import billing.store.database as database_module
 from billing.errors import WrongDatabase
-from billing.store.database import SCHEMA_HEAD, Database, migrate
+from billing.store.connection import Database
+from billing.store.schema import SCHEMA_HEAD, migrate
 from tests.databases import a_subscription
 
 MIGRATIONS = Path(database_module.__file__).parent / "migrations"
-MIGRATE = "import sys; from billing.store.database import *; migrate(Database(sys.argv[1]))"
+MIGRATE = "import sys; from billing.store.connection import *; migrate(Database(sys.argv[1]))"
 
 
 @pytest.fixture

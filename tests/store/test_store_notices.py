@@ -8,7 +8,7 @@ import pytest
 from billing.core.states import NoticeKind as K
 from billing.core.states import NoticeState as S
 from billing.store import notices
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.databases import NOW, TODAY, a_payment, a_subscription
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from billing.core.states import PaymentState as S
 from billing.errors import IllegalTransition
 from billing.store import payments
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.models import payments as table
 from tests.databases import NOW, TODAY, a_payment, a_subscription, payment_values
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from billing.core.outcomes import CreateOutcome, OutcomeKind
 from billing.core.states import PaymentState
 from billing.store import payments, sending
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.models import events, notices
 from billing.store.models import payments as table
 from billing.store.sending import Result

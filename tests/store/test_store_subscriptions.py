@@ -8,7 +8,7 @@ import pytest
 from billing.core.periods import Interval, Unit
 from billing.core.schedule import Terms
 from billing.store import subscriptions
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.databases import NOW, TODAY, a_subscription
 
 DAY = timedelta(days=1)
