@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert, update
 from sqlalchemy.engine import URL, make_url
 
 from billing.core.markers import marker_for
 from billing.core.states import PaymentState, SubscriptionStatus
 from billing.store.connection import Database
-from billing.store.schema import migrate
 from billing.store.models import payments, subscriptions
+from billing.store.schema import migrate
 
 DIALECTS = ("sqlite", "postgresql")
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
@@ -287,3 +287,9 @@ def a_payment(db: Database, subscription_id: int, due_on: date = TODAY, **change
     row = payment_values(subscription_id, due_on, **changes)
     with db.transaction() as tx:
         return int(tx.execute(insert(payments).values(row).returning(payments.c.id)).scalar_one())
+
+
+def set_subscription(tx: Connection, row_id: int, now: datetime, **values: Any) -> None:
+    """Write columns of a subscription past all rules, as a test needs them."""
+    changed = update(subscriptions).where(subscriptions.c.id == row_id)
+    tx.execute(changed.values(updated_at=now, **values))

@@ -22,8 +22,9 @@ BELOW: dict[str, tuple[str, ...]] = {
     "store": (*BASE, "core", "config"),
     "gateway": (*BASE, "core", "config"),
     "mail": (*BASE, "core", "config"),
-    "cycle": (*BASE, "core", "config", "store"),
-    "app": (*BASE, "core", "config", "store", "gateway", "mail", "cycle"),
+    "lifecycle": (*BASE, "core", "store"),
+    "cycle": (*BASE, "core", "config", "store", "lifecycle"),
+    "app": (*BASE, "core", "config", "store", "gateway", "mail", "lifecycle", "cycle"),
     "sandbox": (),
 }
 ABOVE = ("cli", "daemon", "web")
@@ -35,7 +36,7 @@ BELOW["__main__"] = ("cli",)
 
 SANDBOX_USERS = {"app/sandbox_host.py", "cli/sandbox.py"}
 LONGEST = 400
-CLOCKLESS = ("core", "store", "cycle")
+CLOCKLESS = ("core", "store", "lifecycle", "cycle")
 CLOCKS = {"now", "today", "utcnow", "time", "time_ns", "monotonic", "perf_counter"}
 # Time that only spaces requests out, and decides nothing.
 CLOCKS_ALLOWED = {"cycle/submit.py": "get_running_loop().time"}
@@ -114,6 +115,7 @@ def test_every_part_of_the_program_has_its_layer() -> None:
         "store",
         "gateway",
         "mail",
+        "lifecycle",
         "cycle",
         "app",
     }

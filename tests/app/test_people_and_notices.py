@@ -4,6 +4,7 @@ import pytest
 
 from billing.app import decisions
 from billing.core.states import NoticeKind, NoticeState
+from billing.lifecycle import notices as verbs
 from billing.store import notices
 from billing.store.connection import Database
 from tests.app.people_stage import ACTOR, DAY, log, only_sqlite, outbox, refused
@@ -13,8 +14,8 @@ from tests.databases import NOW
 def a_notice(db: Database, state: str, key: str = "key") -> int:
     with db.transaction() as tx:
         values = {"state": state, "message_id": "<1@example.org>", "lease_until": NOW, "tries": 3}
-        row = notices.new_notice(NoticeKind.PAYMENT_CREATED, key, NOW) | values
-        assert notices.insert_notices(tx, [row]) == 1
+        row = verbs.new_notice(NoticeKind.PAYMENT_CREATED, key, NOW) | values
+        assert verbs.queue(tx, [row]) == 1
         return max(found.id for found in notices.listing(tx))
 
 

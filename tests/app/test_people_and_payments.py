@@ -12,7 +12,7 @@ from billing.app import decisions
 from billing.core.outcomes import RemotePayment
 from billing.core.states import PaymentState
 from billing.errors import GatewayError
-from billing.store import payments
+from billing.lifecycle.moves import move as change_state
 from billing.store.connection import Database
 from billing.store.identity import claim_identity
 from billing.store.models import identity
@@ -106,7 +106,7 @@ def test_what_is_not_open_is_voided_without_asking_the_api(db: Database, state: 
     void(db, payment_id, gateway)
     row = payment(db, payment_id)
     assert (row.state, row.cause, row.attention, row.next_dun_on) == ("void", "a mistake", "", None)
-    assert log(db) == [(ACTOR, "voided", "a mistake")]
+    assert log(db) == [(ACTOR, "void", "a mistake")]
     assert gateway.asked == []
 
 
@@ -168,7 +168,7 @@ def test_what_is_under_way_lost_or_settled_is_not_voided(db: Database, state: st
 
 def move(db: Database, payment_id: int, old: str, new: str) -> None:
     with db.transaction() as tx:
-        payments.move(
+        change_state(
             tx, [payment_id], PaymentState(old), PaymentState(new), NOW, paid_at=NOW, cause="meanwhile"
         )
 

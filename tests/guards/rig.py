@@ -27,8 +27,8 @@ from billing.cycle.report import Report
 from billing.cycle.submit import submit
 from billing.store.connection import Database
 from billing.store.identity import claim_identity
-from billing.store.schema import migrate
 from billing.store.models import attempts, payments, subscriptions
+from billing.store.schema import migrate
 
 DAY = date(2026, 2, 1)
 START = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)

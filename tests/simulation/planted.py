@@ -21,7 +21,7 @@ from billing.core.outcomes import OutcomeKind
 from billing.core.reconciling import Coverage, Finding, Verdict
 from billing.core.states import PaymentState
 from billing.cycle import plan, reconcile, submit, sweep
-from billing.store import notices, sending
+from billing.lifecycle import notices, sending
 
 from . import gateway
 

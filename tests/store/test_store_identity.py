@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
+from billing.core.event_text import EventAction
 from billing.errors import WrongDatabase
-from billing.store import events, runs
 from billing.lifecycle.restore import mark_restored, require_lookup
+from billing.store import events, runs
 from billing.store.connection import Database
 from billing.store.identity import begin_generation, claim_identity, fingerprint, generation, restored_on
 from billing.store.models import identity, payments
@@ -31,7 +32,7 @@ def own_row(db: Database) -> Any:
 
 def restored(db: Database, seen_generation: int = 0) -> Any:
     with db.transaction() as tx:
-        noticed = mark_restored(tx, TODAY, NOW, seen_generation)
+        noticed = mark_restored(tx, "program:restore", NOW, TODAY, seen_generation)
         assert noticed == (restored_on(tx) is not None)
         return restored_on(tx)
 
@@ -99,7 +100,7 @@ def test_each_cycle_is_a_generation(db: Database) -> None:
     with db.transaction() as tx:
         assert runs.start(tx, "run-1", TODAY, NOW) == 1
         assert runs.start(tx, "run-2", TODAY, NOW + DAY) == 2
-        assert advance(tx) == 3
+        assert begin_generation(tx) == 3
     assert generation(db) == 3
 
 
@@ -146,7 +147,7 @@ def test_a_restored_database_looks_before_it_sends(db: Database, sign: str) -> N
 
     assert restored(db, seen_generation=0 if sign == "the mark of a copy" else 7) == TODAY
     row = state_of(db, planned)
-    assert (row.state, row.cause) == ("unknown", "the database came back from a backup")
+    assert (row.state, row.cause) == ("unknown", "the database was restored from a backup")
     # What was proved before the backup says nothing about what was sent after it.
     assert (row.absent_looks, row.absent_at, row.look_step, row.next_look_at) == (0, None, 0, None)
     assert (state_of(db, held).state, state_of(db, open_).state) == ("held", "open")
@@ -164,7 +165,7 @@ def test_after_a_restore_every_quiet_window_begins_anew(db: Database) -> None:
         for i, state in enumerate((*perhaps_sent, "open", "void"))
     }
     with db.transaction() as tx:
-        assert mark_restored(tx, TODAY, NOW + DAY, 7)
+        assert mark_restored(tx, "program:restore", NOW + DAY, TODAY, 7)
     for state, payment in ids.items():
         row = state_of(db, payment)
         anew = (NOW + DAY, 0, None, 0, None)
@@ -191,7 +192,7 @@ def test_a_restore_is_noticed_once(db: Database) -> None:
     assert restored(db, seen_generation=7) == TODAY
     payment = a_payment(db, a_subscription(db))
     with db.transaction() as tx:
-        assert not mark_restored(tx, TODAY + DAY, NOW, 7)
+        assert not mark_restored(tx, "program:restore", NOW, TODAY + DAY, 7)
         assert restored_on(tx) == TODAY
     assert state_of(db, payment).state == "planned"
 
@@ -201,10 +202,12 @@ def test_the_log_tells_all_about_a_subscription_oldest_first(db: Database) -> No
         events.record(
             tx,
             [
-                events.event(NOW, "run:1", "planned", "due 2026-02-01", subscription_id=1, payment_id=11),
-                events.event(NOW, "run:1", "planned", subscription_id=2, payment_id=12),
-                events.event(NOW, "person:zoe", "voided", payment_id=11),
-                events.event(NOW + DAY, "person:zoe", "changed", subscription_id=1),
+                events.event(
+                    NOW, "run:1", EventAction.PLANNED, "due 2026-02-01", subscription_id=1, payment_id=11
+                ),
+                events.event(NOW, "run:1", EventAction.PLANNED, subscription_id=2, payment_id=12),
+                events.event(NOW, "person:zoe", EventAction.VOID, payment_id=11),
+                events.event(NOW + DAY, "person:zoe", EventAction.CHANGED, subscription_id=1),
             ],
         )
         events.record(tx, [])
@@ -212,7 +215,7 @@ def test_the_log_tells_all_about_a_subscription_oldest_first(db: Database) -> No
         every = list(events.every(tx))
     assert [(line.actor, line.action) for line in about] == [
         ("run:1", "planned"),
-        ("person:zoe", "voided"),
+        ("person:zoe", "void"),
         ("person:zoe", "changed"),
     ]
     assert len(every) == 4

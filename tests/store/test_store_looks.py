@@ -10,7 +10,8 @@ from billing.core.markers import marker_for
 from billing.core.outcomes import RemotePayment
 from billing.core.reconciling import Coverage, KnownRemote, LostCreate, prove_coverage
 from billing.core.states import PaymentState as S
-from billing.store import remote_checks
+from billing.lifecycle import payments as verbs
+from billing.store import payments, remote_checks
 from billing.store.connection import Database
 from billing.store.models import attempts
 from billing.store.models import payments as table
@@ -217,8 +218,10 @@ def test_what_was_booked_as_paid_is_found_by_remote_id(ledger: Ledger) -> None:
 def test_a_payment_stands_for_another_remote_payment_only_if_nobody_was_faster(ledger: Ledger) -> None:
     payment = ledger.add(remote_id="old")
     with ledger.db.transaction() as tx:
-        assert remote_checks.replace_remote(tx, payment, "other", "new", NOW) == 0
-        assert remote_checks.replace_remote(tx, payment, "old", "new", NOW) == 1
+        row = payments.find(tx, payment)
+        assert row is not None
+        assert not verbs.replace_remote(tx, "run:1", NOW, row, "other", "new")
+        assert verbs.replace_remote(tx, "run:1", NOW, row, "old", "new")
     assert row_of(ledger.db, payment).remote_id == "new"
 
 
