@@ -20,10 +20,9 @@ from typing import Any
 
 import pytest
 
+from billing.app.documents import notice_document, payment_document
 from billing.app.importing import import_csv
 from billing.app.runtime import Hooks, one_cycle, open_store, run_once, utc_now
-from billing.cli.notices import document as notice_document
-from billing.cli.payments import document as payment_document
 from billing.config import Config, load_config
 from billing.cycle.cycle import STEPS
 from billing.cycle.report import Report

@@ -150,7 +150,7 @@ PLANTED = (
     ),
     Planted(
         "sends before the intent is committed",
-        _replaced(sending, "intend", lambda *_: None),
+        _replaced(sending, "begin_sending", lambda *_: None),
         "its row is planned",
     ),
     Planted(

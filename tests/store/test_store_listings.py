@@ -5,12 +5,12 @@ from datetime import date
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from billing.core.event_text import EventAction
 from billing.core.states import NoticeKind
 from billing.lifecycle import notices as outbox
-from billing.store import events, models, notices, paging, payments, subscriptions
+from billing.store import events, notices, paging, payments, subscriptions
 from billing.store.connection import Database
 from billing.store.paging import paged
 from tests.databases import NOW, a_payment, a_subscription, set_subscription
@@ -44,7 +44,7 @@ def test_a_long_list_comes_whole(db: Database) -> None:
 
 
 def payment_ids(db: Database) -> list[int]:
-    return [row.id for row in paged(db, payments.listed(), payments.ORDER)]
+    return [row.id for row in paged(db, payments.listed())]
 
 
 def test_pages_follow_one_another_through_equal_dates(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +57,7 @@ def test_pages_follow_one_another_through_equal_dates(db: Database, monkeypatch:
         whole = [row.id for row in payments.listing(tx)]
     assert payment_ids(db) == whole
     assert len(whole) == 8
-    by_reference = paged(db, select(models.subscriptions), subscriptions.ORDER)
+    by_reference = paged(db, subscriptions.listed())
     assert [row.reference for row in by_reference] == ["s0", "s1", "s2", "s3"]
 
 
@@ -68,7 +68,7 @@ def test_who_reads_a_long_list_slowly_keeps_nobody_from_writing(
     for n in range(5):
         a_subscription(db, reference=f"s{n}")
     names = []
-    for row in paged(db, select(models.subscriptions), subscriptions.ORDER):
+    for row in paged(db, subscriptions.listed()):
         with db.transaction() as tx:  # would wait for the reader, if one were there
             set_subscription(tx, row.id, NOW, status="paused")
         names.append(row.reference)
