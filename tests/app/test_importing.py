@@ -21,7 +21,7 @@ from billing.errors import ImportRejected
 from billing.store import subscriptions
 from billing.store.database import Database, migrate
 from billing.store.models import events
-from tests.databases import NOW, a_payment
+from tests.support.databases import NOW, a_payment
 
 D = date.fromisoformat
 LATER = NOW + timedelta(days=1)
