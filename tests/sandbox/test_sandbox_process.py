@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from sandbox_calls import calling, process, serving
 
 from billing.sandbox import running_url
 from billing.sandbox.__main__ import main
 from billing.sandbox.lock import lock_path
+from tests.support.sandbox_calls import calling, process, serving
 
 
 def test_it_prints_one_json_line_when_it_listens_and_ends_cleanly_on_sigterm(tmp_path: Path) -> None:

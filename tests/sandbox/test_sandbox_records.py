@@ -7,13 +7,13 @@ import stat
 from pathlib import Path
 
 import pytest
-from sandbox_calls import INVOICE, LINK, RECURRING, serving
 
 from billing.sandbox import running_url
 from billing.sandbox.errors import SandboxError
 from billing.sandbox.journal import WORTH_COMPACTING, Journal
 from billing.sandbox.lock import Lock, lock_path
 from billing.sandbox.store import Record, Store
+from tests.support.sandbox_calls import INVOICE, LINK, RECURRING, serving
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from billing.lifecycle import notices as outbox
 from billing.store import events, notices, payments, remote_checks, rows, runs, subscriptions
 from billing.store.connection import Database
 from billing.store.models import attempts
-from tests.databases import NOW, TODAY, a_payment, a_subscription
+from tests.support.databases import NOW, TODAY, a_payment, a_subscription
 
 LATER = NOW + timedelta(days=9)
 START = (datetime.min.replace(tzinfo=UTC), 0)
