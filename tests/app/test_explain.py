@@ -210,7 +210,7 @@ def test_the_command_prints_pages_and_json(monthly: Business, billing: Callable[
         "Billing\n",
         "Reminders\n",
         "Dunning\n",
-        "The log of that day",
+        "Events of that day",
     ):
         assert words in page.stdout
     assert document.keys() == {"reference", "date", "timezone", "billing", "reminders", "dunning", "log"}
