@@ -28,7 +28,7 @@ def test_it_prints_one_json_line_when_it_listens_and_ends_cleanly_on_sigterm(tmp
         rest, messages = child.communicate(timeout=10)
         assert child.returncode == 0
     assert rest == ""
-    assert messages == f"Mileston sandbox on {printed['url']} (records: {data}; Ctrl-C ends it)\n"
+    assert messages == f"Mileston sandbox on {printed['url']} (records: {data}; stop it with Ctrl-C)\n"
     assert lock_path(data).read_text() == ""
     assert len(data.read_text().splitlines()) == 2
 
