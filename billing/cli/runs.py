@@ -105,7 +105,7 @@ def _progress(show: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield advance
 
 
-_HELD = "held (safety limit or catch-up): `billing payments list --state held` shows why"
+_HELD = "held (safety limit, catch-up or paused): `billing payments list --state held` shows why"
 _LABELS = (
     # count, what one of them is called, what several are called
     ("due", "payment to create at Mileston", "payments to create at Mileston"),

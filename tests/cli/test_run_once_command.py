@@ -106,7 +106,7 @@ def test_quiet_is_silent_when_all_is_well_and_speaks_on_stderr_when_not(business
 
     assert (well.returncode, well.stdout, well.stderr) == (0, "", "")
     assert (held.returncode, held.stdout) == (1, "")
-    assert "held (safety limit or catch-up)" in held.stderr
+    assert "held (safety limit, catch-up or paused)" in held.stderr
 
 
 @pytest.mark.parametrize("text", ["tomorrow", "2026-13-01", "20260301", "2026-3-1"])
