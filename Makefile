@@ -28,12 +28,13 @@ test: $(DEV)      ## Run the tests
 	$(BIN)/pytest $(ARGS)
 
 daemon-day: $(DEV)  ## Days of the daemon in which the API, the keys, the mail and it itself come and go (ARGS="--days 10")
-	$(BIN)/python -m tests.daemon.day $(ARGS)
+	$(BIN)/python -m tests.campaigns.daemon_day.day $(ARGS)
 
 check: $(DEV)     ## Lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.planted_typos
 
 format: $(DEV)    ## Put the code into its standard form
 	$(BIN)/ruff check --fix .
@@ -42,20 +43,20 @@ format: $(DEV)    ## Put the code into its standard form
 SEEDS ?= 500
 STEPS ?= 8
 simulate: $(DEV)  ## Live through SEEDS=500 worlds of faults and crashes in virtual time; SEED=N shows one of them
-	$(BIN)/python -m tests.simulation --steps $(STEPS) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+	$(BIN)/python -m tests.campaigns.simulation --steps $(STEPS) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
 
 KILLS ?= 500
 crashtest: $(DEV)  ## Kill real processes KILLS=500 times on each database; nothing may be charged twice or missed
-	$(BIN)/python -m tests.campaign --database sqlite --kills $(KILLS) $(ARGS)
-	$(BIN)/python -m tests.campaign --database postgresql --kills $(KILLS) $(ARGS)
+	$(BIN)/python -m tests.campaigns.crash --database sqlite --kills $(KILLS) $(ARGS)
+	$(BIN)/python -m tests.campaigns.crash --database postgresql --kills $(KILLS) $(ARGS)
 	ACCEPTANCE=full $(BIN)/pytest -n 2 tests/processes/test_acceptance.py
 
 NOTICES ?= 10000
 mailtest: $(DEV)  ## Send NOTICES=10000 notices to aiosmtpd and Postfix while they die, refuse and lose connections; nobody may get two
-	$(BIN)/python -m tests.delivery --notices $(NOTICES) $(ARGS)
+	$(BIN)/python -m tests.campaigns.mail --notices $(NOTICES) $(ARGS)
 
 mutants: $(DEV)   ## Switch off each guard against charging twice, and see that a test notices
-	$(BIN)/python -m tests.guards $(ARGS)
+	$(BIN)/python -m tests.campaigns.mutants $(ARGS)
 
 bench: $(BENCH)   ## Measure the program side by side with what you would use instead (ARGS="--quick")
 	@$(VENV)/bench/bin/python -m benchmarks $(ARGS)

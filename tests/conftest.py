@@ -1,17 +1,24 @@
-"""What all tests share: databases on both dialects, and how Hypothesis looks for examples."""
+"""What all tests share: databases on both dialects, a sandbox, a business, and processes."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from billing.store.connection import Database
-from tests.databases import DIALECTS, PostgresqlServer, SqliteFiles, postgresql_server, sqlite_files
+from tests.support.business import Business
+from tests.support.databases import DIALECTS, PostgresqlServer, SqliteFiles, postgresql_server, sqlite_files
+from tests.support.folders import quick_folder
+from tests.support.nursery import Finished, Nursery
+from tests.support.sandbox import Sandbox
 
 # A slow machine is no failure: nothing here asserts a time.
 settings.register_profile("billing", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -63,9 +70,15 @@ def empty_database_url(dialect: str, request: pytest.FixtureRequest) -> Iterator
 
 
 @pytest.fixture
-def database_url(dialect: str, request: pytest.FixtureRequest) -> Iterator[str]:
+def migrated(request: pytest.FixtureRequest) -> Callable[[str], AbstractContextManager[str]]:
+    """Makes a migrated database on the dialect that is named; its URL."""
+    return lambda dialect: _server(dialect, request).migrated()
+
+
+@pytest.fixture
+def database_url(dialect: str, migrated: Callable[[str], AbstractContextManager[str]]) -> Iterator[str]:
     """The URL of a migrated database, for tests that open it several times or from other processes."""
-    with _server(dialect, request).migrated() as url:
+    with migrated(dialect) as url:
         yield url
 
 
@@ -80,3 +93,58 @@ def db(database_url: str) -> Iterator[Database]:
 def _server(dialect: str, request: pytest.FixtureRequest) -> SqliteFiles | PostgresqlServer:
     server: SqliteFiles | PostgresqlServer = request.getfixturevalue(dialect)
     return server
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[Sandbox]:
+    with quick_folder() as folder:
+        server = Sandbox(folder / "records.jsonl")
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
+    """One server for the whole session; its faults, keys and records are gone after each test."""
+    yield shared_sandbox
+    shared_sandbox.ask("POST", "reset")
+
+
+@pytest.fixture
+def new_business(tmp_path: Path, sandbox: Sandbox, request: pytest.FixtureRequest) -> Callable[..., Business]:
+    """Makes a business; keyword arguments are settings: `cycle__concurrency="4"`."""
+    count = 0
+
+    def make(**settings: str) -> Business:
+        nonlocal count
+        count += 1
+        folder = tmp_path / f"business{count}"
+        folder.mkdir()
+        return Business(folder, sandbox, f"{request.node.name}-{count}", **settings)
+
+    return make
+
+
+@pytest.fixture
+def business(new_business: Callable[..., Business]) -> Business:
+    return new_business()
+
+
+@pytest.fixture
+def billing(nursery: Nursery) -> Callable[..., Finished]:
+    """Runs `billing ARGUMENTS` for a business as a process of its own; keywords are its environment."""
+
+    def run(business: Business, *arguments: str, **environ: str) -> Finished:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("BILLING_", "MILESTON_"))}
+        own = {**inherited, **business.environ, "BILLING_CONFIG": str(business.toml), **environ}
+        child = nursery.start(arguments, own, business.folder)
+        code = child.wait()
+        return Finished(code, child.out, child.err)
+
+    return run

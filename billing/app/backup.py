@@ -10,14 +10,12 @@ from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import create_engine, update
-
 from billing.app.decisions import actor
 from billing.config import Config
 from billing.errors import StoreError, UsageError
 from billing.lifecycle.restore import restored_by_hand
 from billing.store.connection import Database
-from billing.store.models import identity
+from billing.store.identity import mark_as_copy
 
 
 def back_up(config: Config, target: Path, now: datetime, *, force: bool = False) -> int:
@@ -40,7 +38,7 @@ def back_up(config: Config, target: Path, now: datetime, *, force: bool = False)
         raise UsageError(f"{target} can't be written: {error.strerror}") from error
     try:
         _copy(source, temporary)
-        _mark_as_copy(temporary, now)
+        mark_as_copy(temporary, now)
         _check_integrity(temporary)
         size = _sync(temporary)
         _give_name(temporary, target, force)
@@ -80,15 +78,6 @@ def _copy(source: Path, copy: Path) -> None:
         live.backup(new)
         # One file, without a journal beside it that a person would have to copy along.
         new.execute("PRAGMA journal_mode = DELETE")
-
-
-def _mark_as_copy(copy: Path, now: datetime) -> None:
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(copy))
-    try:
-        with engine.begin() as tx:
-            tx.execute(update(identity).values(copied_at=now))
-    finally:
-        engine.dispose()
 
 
 def _check_integrity(copy: Path) -> None:

@@ -188,7 +188,7 @@ def resend_notices(db: Database, state: NoticeState, now: datetime) -> int:
     if state not in (NoticeState.FAILED, NoticeState.UNKNOWN):
         raise UsageError(f"all {state} notices can't be resent at once, only all failed or all unknown ones")
     queued = 0
-    for listed in paged(db, notices.listed([state]), notices.ORDER):
+    for listed in paged(db, notices.listed([state])):
         with db.transaction() as tx:
             row = notices.find(tx, listed.id)
             if row is not None and row.state == state:

@@ -20,8 +20,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from billing.app.instrumentation import observed_renderer, observed_transport
 from billing.app.logs import RUN_ID, log_events
 from billing.app.sandbox_host import PORT, own_sandbox
@@ -35,10 +33,11 @@ from billing.cycle.report import Report
 from billing.errors import ConfigError, MailError, UsageError
 from billing.lifecycle.restore import mark_restored
 from billing.store import subscriptions
-from billing.store.connection import Database
+from billing.store.connection import Database as Database  # for those who ask the app alone
 from billing.store.identity import begin_generation, claim_identity
 from billing.store.lock import CycleLock, cycle_lock
 from billing.store.schema import migrate
+from billing.store.tx import Tx
 
 SANDBOX_KEY = "sandbox-key"
 SANDBOX_BUSINESS = "sandbox-business"
@@ -87,7 +86,7 @@ def _spare_the_collector() -> None:
 
 
 @contextmanager
-def look_only(config: Config, today: date) -> Iterator[Connection]:
+def look_only(config: Config, today: date) -> Iterator[Tx]:
     """A view of the database that changes nothing, not even by creating it.
 
     Where there is no database yet, it is what a first run would find.

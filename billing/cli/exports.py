@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,7 +63,7 @@ def export_events(
 def _export(name: str, config: Path | None, form: Format, json: bool) -> None:
     from billing.app import exporting
 
-    export: exporting.Export = getattr(exporting, name)
+    export: exporting.Export[Any] = getattr(exporting, name)
     with store(config) as (_, db):
         rows = export.rows(db)
         if json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -27,15 +27,13 @@ def list_all(
     json: JsonOption = False,
 ) -> None:
     """All notices, oldest first."""
+    from billing.app.documents import notices_listed
     from billing.core.states import NoticeState
-    from billing.store import notices
-    from billing.store.paging import paged
 
     if state is not None and state not in NoticeState.__members__.values():
         raise typer.BadParameter(f"{state!r} is not a state of a notice; use one of {', '.join(NoticeState)}")
     with store(config) as (_, db):
-        rows = paged(db, notices.listed([state] if state else []), notices.ORDER)
-        documents = (document(row) for row in rows)
+        documents = notices_listed(db, state)
         if json:
             print_json_array(documents)
             return
@@ -118,21 +116,3 @@ def send_test(
     delivery = asyncio.run(send_sample(read_config(config), NoticeKind(kind), to, locale, utc_now()))
     print(f"{delivery.kind} {delivery.server_reply}".rstrip())
     raise typer.Exit(0 if delivery.kind == "sent" else 1)
-
-
-def document(row: Any) -> dict[str, Any]:
-    """A notice as the contract shows it, and the mail server's reply."""
-    return {
-        "id": row.id,
-        "kind": row.kind,
-        "subscription": row.reference,
-        "due_on": row.due_on.isoformat() if row.due_on else None,
-        "to": row.to_address or row.email,
-        "subject": row.subject,
-        "state": row.state,
-        "dedupe_key": row.dedupe_key,
-        "message_id": row.message_id,
-        "tries": row.tries,
-        "server_reply": row.server_reply,
-        "sent_at": row.sent_at.isoformat() if row.sent_at else None,
-    }

@@ -20,8 +20,8 @@ from billing.cli.shared import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from billing.app.runtime import Database
     from billing.config import Config
-    from billing.store.connection import Database
 
 app = typer.Typer(help="Payments: list them, and decide about those that wait for you.", no_args_is_help=True)
 
@@ -39,18 +39,17 @@ def list_all(
     json: JsonOption = False,
 ) -> None:
     """Payments by due date."""
+    from billing.app.documents import payments_listed
     from billing.core.states import PaymentState
-    from billing.store import payments
-    from billing.store.paging import paged
 
     if state is not None and state not in PaymentState.__members__.values():
         raise typer.BadParameter(
             f"{state!r} is not a state of a payment; use one of {', '.join(PaymentState)}"
         )
     with store(config) as (_, db):
-        rows = paged(db, payments.listed([state] if state else [], attention=attention), payments.ORDER)
+        documents = payments_listed(db, state, attention)
         if json:
-            print_json_array(document(row) for row in rows)
+            print_json_array(documents)
             return
         columns = ("id", "subscription", "due", "amount", "state", "cause")
         print_table(
@@ -64,7 +63,7 @@ def list_all(
                     doc["state"],
                     doc["attention"] or doc["cause"],
                 )
-                for doc in map(document, rows)
+                for doc in documents
             ),
             "no such payments",
         )
@@ -73,17 +72,10 @@ def list_all(
 @app.command()
 def show(payment_id: IdArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
     """One payment with its attempts and its history."""
-    from billing.app.decisions import find_payment
-    from billing.store import events, payments
+    from billing.app.documents import payment_shown
 
-    with store(config) as (_, db), db.read() as tx:
-        row = find_payment(tx, payment_id)
-        whole = document(row)
-        whole["attempt_log"] = [_attempt(attempt) for attempt in payments.attempts_of(tx, payment_id)]
-        whole["events"] = [
-            {"at": e.at.isoformat(), "actor": e.actor, "action": e.action, "detail": e.detail}
-            for e in events.about(tx, -1, [payment_id])
-        ]
+    with store(config) as (_, db):
+        whole = payment_shown(db, payment_id)
     if json:
         print_json(whole)
         return
@@ -102,16 +94,14 @@ def release(
     all_held: Annotated[bool, typer.Option("--all-held", help="Release every held payment.")] = False,
 ) -> None:
     """Let held, rejected or parked payments be sent (again) by the next run."""
+    from billing.app.documents import held_payments
     from billing.app.runtime import utc_now
-    from billing.core.states import PaymentState
-    from billing.store import payments
 
     if bool(payment_ids) == all_held:
         raise typer.BadParameter("give payment ids, or --all-held")
     with store(config) as (_, db):
         if all_held:
-            with db.read() as tx:
-                payment_ids = [row.id for row in payments.listing(tx, [PaymentState.HELD])]
+            payment_ids = held_payments(db)
         released = decisions.release(db, payment_ids or [], utc_now(), reason)
     print(_released(len(released)))
 
@@ -172,34 +162,3 @@ def _with_gateway(config: Config, db: Database, act: Callable[[Any], Awaitable[N
                 await act(gateway)
 
     asyncio.run(run())
-
-
-def document(row: Any) -> dict[str, Any]:
-    """A payment as the contract shows it, with a few more fields."""
-    from billing.core.money import format_amount
-
-    return {
-        "id": row.id,
-        "subscription": row.reference,
-        "due_on": row.due_on.isoformat(),
-        "amount": format_amount(row.amount_micros),
-        "state": row.state,
-        "remote_id": row.remote_id,
-        "marker": row.marker,
-        "attempts": row.attempts,
-        "cause": row.cause,
-        "attention": row.attention,
-        "paid_at": row.paid_at.isoformat() if row.paid_at else None,
-    }
-
-
-def _attempt(row: Any) -> dict[str, Any]:
-    return {
-        "number": row.number,
-        "run_id": row.run_id,
-        "started_at": row.started_at.isoformat(),
-        "outcome": row.outcome,
-        "status": row.status,
-        "detail": row.detail,
-        "finished_at": row.finished_at.isoformat() if row.finished_at else None,
-    }

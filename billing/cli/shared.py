@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from billing.app.runtime import Database
     from billing.config import Config
-    from billing.store.connection import Database
 
 ConfigOption = Annotated[
     Path | None,
@@ -101,19 +101,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: st
 
 def complete_reference(incomplete: str) -> list[str]:
     """References for the shell's completion; nothing when there is no database yet."""
-    from billing.app.runtime import open_store
+    from billing.app.documents import references_like
     from billing.config import load_config
     from billing.errors import BillingError
-    from billing.store import subscriptions
 
     try:
-        config = load_config()
-        path = config.database_url.partition(":///")[2]
-        if config.database_url.startswith("sqlite") and not Path(path).exists():
-            return []
-        with open_store(config) as db, db.read() as tx:
-            found = (ref for ref in subscriptions.references(tx) if ref.startswith(incomplete))
-            return [ref for ref, _ in zip(found, range(50), strict=False)]
+        return references_like(load_config(), incomplete, 50)
     except BillingError:
         return []
 

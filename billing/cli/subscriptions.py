@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -62,14 +62,10 @@ def import_file(
 @app.command("list")
 def list_all(config: ConfigOption = None, json: JsonOption = False) -> None:
     """All subscriptions, by reference."""
-    from sqlalchemy import select
-
-    from billing.store import models, subscriptions
-    from billing.store.paging import paged
+    from billing.app.documents import subscriptions_listed
 
     with store(config) as (_, db):
-        rows = paged(db, select(models.subscriptions), subscriptions.ORDER)
-        documents = (_document(row) for row in rows)
+        documents = subscriptions_listed(db)
         if json:
             print_json_array(documents)
             return
@@ -83,16 +79,10 @@ def list_all(config: ConfigOption = None, json: JsonOption = False) -> None:
 @app.command()
 def show(reference: ReferenceArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
     """One subscription with its payments and notices."""
-    from billing.app.decisions import find_subscription
-    from billing.cli.notices import document as notice_document
-    from billing.cli.payments import document as payment_document
-    from billing.store import notices, payments
+    from billing.app.documents import subscription_shown
 
-    with store(config) as (_, db), db.read() as tx:
-        row = find_subscription(tx, reference)
-        whole = _document(row)
-        whole["payments"] = [payment_document(p) for p in payments.listing(tx, subscription_id=row.id)]
-        whole["notices"] = [notice_document(n) for n in notices.listing(tx, subscription_id=row.id)]
+    with store(config) as (_, db):
+        whole = subscription_shown(db, reference)
     if json:
         print_json(whole)
         return
@@ -145,31 +135,3 @@ def cancel(
         now = utc_now()
         last = decisions.cancel(db, reference, now, business_date(loaded, now), reason, at_period_end)
     print(f"{reference} is cancelled; its last day is {last}")
-
-
-def _document(row: Any) -> dict[str, Any]:
-    from billing.core.money import format_amount
-    from billing.store.subscriptions import terms_of
-
-    def day(value: Any) -> str | None:
-        return value.isoformat() if value is not None else None
-
-    coming = row.next_due_on
-    if row.cancel_on is not None and coming is not None and coming >= row.cancel_on:
-        coming = None  # only the cancellation happens on that day; nothing is charged
-    return {
-        "reference": row.reference,
-        "plan": row.plan,
-        "name": row.name,
-        "email": row.email,
-        "amount": format_amount(row.amount_micros),
-        "interval": str(terms_of(row).interval),
-        "starts_on": day(row.anchor_on),
-        "bill_from": day(row.bill_from),
-        "ends_on": day(row.ends_on),
-        "wallet_address": row.wallet_address,
-        "locale": row.locale,
-        "status": row.status,
-        "cancel_on": day(row.cancel_on),
-        "next_due_on": day(coming),
-    }

@@ -23,9 +23,8 @@ from billing.cli.shared import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from billing.app.status import Status
+    from billing.app.status import Need, Status
     from billing.config import Config
-    from billing.lifecycle.needs import Need
 
 _config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 _database_app = typer.Typer(help="The database.", no_args_is_help=True)
@@ -119,8 +118,7 @@ def _ago(passed: Any) -> str:
 
 def show_needs(config: Config, out: TextIO) -> None:
     """What waits for a person, each with the command to type: the second half of what cron mails."""
-    from billing.app.status import reading
-    from billing.lifecycle.needs import needs
+    from billing.app.status import needs, reading
 
     with reading(config) as tx:
         _print_needs(needs(tx), out)

@@ -89,6 +89,14 @@ class Database:
         )
 
 
+def password_of(url: str) -> str:
+    """The password in a database's URL, or '' if there is none to be found."""
+    try:
+        return str(make_url(url).password or "")
+    except ArgumentError:
+        return ""
+
+
 _EXAMPLES = "write for example 'sqlite:///var/billing.db' or 'postgresql://user@host/billing'"
 
 

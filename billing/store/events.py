@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TypedDict, cast
 
+from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import or_, select
 
 from billing.core.event_text import EventAction
 from billing.store.bulk import insert_rows
+from billing.store.connection import Database
 from billing.store.models import events
 from billing.store.rows import Event, PaymentRef
 from billing.store.tx import Tx
 
-UNCOMMITTED = "billing_lines"
-"""In a connection's `info`, where somebody put a list there: the lines of the transaction so far."""
+_UNCOMMITTED = "billing_lines"
+"""In a connection's `info`, while somebody listens: the lines of its transaction so far."""
 
 
 class Line(TypedDict):
@@ -61,7 +63,7 @@ def record(tx: Tx, lines: Iterable[Line]) -> None:
     """Append lines, in the transaction of the facts that they tell of."""
     rows = list(lines)
     insert_rows(tx, events, rows)
-    if (listening := tx.info.get(UNCOMMITTED)) is not None:
+    if (listening := tx.info.get(_UNCOMMITTED)) is not None:
         listening.extend(rows)
 
 
@@ -75,3 +77,25 @@ def every(tx: Tx) -> Iterator[Event]:
     """The whole log, oldest first, streamed."""
     found = tx.execute(select(events).order_by(events.c.id).execution_options(yield_per=500))
     yield from cast("Iterator[Event]", found)
+
+
+def tell_committed(
+    db: Database, tell: Callable[[Line], None], listening: Callable[[], bool] = lambda: True
+) -> None:
+    """Call `tell` with every line of the log once it is committed, and not before."""
+
+    def begin(tx: Tx) -> None:
+        if listening():
+            tx.info[_UNCOMMITTED] = []
+
+    def commit(tx: Tx) -> None:
+        for line in tx.info.pop(_UNCOMMITTED, ()):
+            tell(line)
+
+    def rollback(tx: Tx) -> None:
+        # A connection that the server cut can't be asked any more; what was noted on it went with it.
+        if not tx.invalidated:
+            tx.info.pop(_UNCOMMITTED, None)
+
+    for name, hook in (("begin", begin), ("commit", commit), ("rollback", rollback)):
+        sqlalchemy_event.listen(db.engine, name, hook)

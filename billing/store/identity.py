@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+import sqlite3
+from dataclasses import dataclass
+from datetime import date, datetime
 from hashlib import sha256
+from pathlib import Path
 
-from sqlalchemy import select, update
+from sqlalchemy import create_engine, select, update
 
 from billing.errors import WrongDatabase
 from billing.store.bulk import insert_rows
@@ -67,3 +70,30 @@ def reminder_offsets(tx: Tx) -> str | None:
 
 def set_reminder_offsets(tx: Tx, key: str) -> None:
     tx.execute(update(identity).values(reminder_offsets=key))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose database it is; `copied_at` is set in a backup copy, until a run has noticed it."""
+
+    environment: str
+    business_fingerprint: str
+    copied_at: datetime | None
+
+
+def read_identity(tx: Tx) -> Identity | None:
+    """None for a database that no run has made its own yet."""
+    row = tx.execute(
+        select(identity.c.environment, identity.c.business_fingerprint, identity.c.copied_at)
+    ).first()
+    return Identity(*row) if row is not None else None
+
+
+def mark_as_copy(file: Path, now: datetime) -> None:
+    """Write into a SQLite file that it is a backup copy: whoever opens it knows that it was restored."""
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(file))
+    try:
+        with engine.begin() as tx:
+            tx.execute(update(identity).values(copied_at=now))
+    finally:
+        engine.dispose()

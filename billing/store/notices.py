@@ -10,6 +10,7 @@ from sqlalchemy import Select, func, select
 
 from billing.core.states import NoticeKind, NoticeState
 from billing.store.models import notices, payments, subscriptions
+from billing.store.paging import Listing
 from billing.store.rows import ListedNotice, Notice, NoticeWithRows
 from billing.store.tx import Tx
 
@@ -84,19 +85,13 @@ def sent_reminders(tx: Tx, subscription_id: int, due_on: date) -> list[int]:
     return [days for days in tx.execute(query).scalars() if days is not None]
 
 
-ORDER = (_N.id,)
-"""How lists of notices go."""
-
-
 def listing(tx: Tx, states: Iterable[str] = (), subscription_id: int | None = None) -> Iterator[ListedNotice]:
     """Notices, oldest first, with their subscription's reference and e-mail; streamed."""
-    query = listed(states, subscription_id).order_by(*ORDER)
-    found = tx.execute(query.execution_options(yield_per=500))
-    yield from cast("Iterator[ListedNotice]", found)
+    yield from listed(states, subscription_id).rows(tx)
 
 
-def listed(states: Iterable[str] = (), subscription_id: int | None = None) -> Select[Any]:
-    """The query for notices with their subscription's reference and e-mail, to be put into `ORDER`."""
+def listed(states: Iterable[str] = (), subscription_id: int | None = None) -> Listing[ListedNotice]:
+    """Notices, oldest first, with their subscription's reference and e-mail."""
     query = select(notices, subscriptions.c.reference, subscriptions.c.email).outerjoin(
         subscriptions, subscriptions.c.id == _N.subscription_id
     )
@@ -104,7 +99,7 @@ def listed(states: Iterable[str] = (), subscription_id: int | None = None) -> Se
         query = query.where(_N.state.in_(states))
     if subscription_id is not None:
         query = query.where(_N.subscription_id == subscription_id)
-    return query
+    return Listing(query, (_N.id,))
 
 
 def find(tx: Tx, notice_id: int) -> Notice | None:
@@ -117,6 +112,11 @@ def find(tx: Tx, notice_id: int) -> Notice | None:
 def count_by_state(tx: Tx) -> dict[str, int]:
     rows = tx.execute(select(_N.state, func.count()).group_by(_N.state))
     return {row[0]: row[1] for row in rows}
+
+
+def was_queued(tx: Tx, dedupe_key: str) -> bool:
+    """Whether a notice with this dedupe key was ever queued."""
+    return tx.execute(select(_N.id).where(_N.dedupe_key == dedupe_key)).first() is not None
 
 
 def digests_of(tx: Tx, day: date) -> list[str]:

@@ -10,6 +10,7 @@ from sqlalchemy import Select, case, func, select
 
 from billing.core.states import PaymentState
 from billing.store.models import attempts, payments, subscriptions
+from billing.store.paging import Listing
 from billing.store.rows import Attempt, PaymentOfSubscription, PlannedPayment
 from billing.store.tx import Tx
 
@@ -57,10 +58,6 @@ def find(tx: Tx, payment_id: int) -> PaymentOfSubscription | None:
     return cast("PaymentOfSubscription | None", tx.execute(query).first())
 
 
-ORDER = (_P.due_on, _P.id)
-"""How lists of payments go."""
-
-
 def listing(
     tx: Tx,
     states: Iterable[str] = (),
@@ -68,15 +65,13 @@ def listing(
     attention: bool = False,
 ) -> Iterator[PaymentOfSubscription]:
     """Payments by due date with their subscriptions, streamed."""
-    query = listed(states, subscription_id, attention).order_by(*ORDER)
-    found = tx.execute(query.execution_options(yield_per=500))
-    yield from cast("Iterator[PaymentOfSubscription]", found)
+    yield from listed(states, subscription_id, attention).rows(tx)
 
 
 def listed(
     states: Iterable[str] = (), subscription_id: int | None = None, attention: bool = False
-) -> Select[Any]:
-    """The query for payments with their subscriptions, to be put into `ORDER`."""
+) -> Listing[PaymentOfSubscription]:
+    """Payments by due date with their subscriptions."""
     query = _with_subscription()
     if states := tuple(states):
         query = query.where(_P.state.in_(states))
@@ -84,7 +79,7 @@ def listed(
         query = query.where(_P.subscription_id == subscription_id)
     if attention:
         query = query.where(_P.attention != "")
-    return query
+    return Listing(query, (_P.due_on, _P.id))
 
 
 def _with_subscription() -> Select[Any]:

@@ -31,3 +31,10 @@ def latest(tx: Tx, outcome: str | None = None) -> Run | None:
     if outcome is not None:
         query = query.where(runs.c.outcome == outcome)
     return cast("Run | None", tx.execute(query).first())
+
+
+def going_on_at(tx: Tx, at: datetime) -> Run | None:
+    """The run that was going on at an instant, or None."""
+    query = select(runs).where(runs.c.started_at <= at).order_by(runs.c.started_at.desc()).limit(1)
+    run = cast("Run | None", tx.execute(query).first())
+    return run if run is not None and (run.finished_at is None or at <= run.finished_at) else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from billing.errors import WrongDatabase
 from billing.store.connection import Database
+from billing.store.tx import Tx
 
 SCHEMA_HEAD = "0002"
 """The newest migration; the command line compares it without importing Alembic."""
@@ -27,7 +28,7 @@ def migrate(database: Database) -> None:
             tx.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
         else:
             tx.exec_driver_sql("SELECT pg_advisory_xact_lock(7233501)")
-        version = _version_in(tx)
+        version = version_in(tx)
         _refuse_newer(version)
         if version != SCHEMA_HEAD:
             _upgrade(tx)
@@ -43,16 +44,17 @@ def _refuse_newer(version: str | None) -> None:
 
 def _version(database: Database) -> str | None:
     with database.read() as connection:
-        return _version_in(connection)
+        return version_in(connection)
 
 
-def _version_in(connection: Connection) -> str | None:
-    if not connection.dialect.has_table(connection, "alembic_version"):
+def version_in(tx: Tx) -> str | None:
+    """The schema that a database has, or None if it has no tables yet."""
+    if not tx.dialect.has_table(tx, "alembic_version"):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _upgrade(tx: Connection) -> None:
+def _upgrade(tx: Tx) -> None:
     from alembic import command
     from alembic.config import Config
 

@@ -13,6 +13,7 @@ from billing.core.schedule import Terms
 from billing.core.states import SubscriptionStatus
 from billing.store.bulk import update_rows
 from billing.store.models import subscriptions
+from billing.store.paging import Listing
 from billing.store.rows import Calendar, DueSubscription, Subscription
 from billing.store.tx import Tx
 
@@ -107,8 +108,9 @@ def references(tx: Tx) -> Iterator[str]:
     yield from tx.execute(query).scalars()
 
 
-ORDER = (_S.reference,)
-"""How lists of subscriptions go."""
+def listed() -> Listing[Subscription]:
+    """Subscriptions by reference."""
+    return Listing(select(subscriptions), (_S.reference,))
 
 
 def count(tx: Tx) -> int:

@@ -8,10 +8,10 @@ from datetime import datetime
 
 from billing.app.metrics import CONTENT_TYPE, Metrics
 from billing.app.runtime import utc_now
-from billing.app.status import reading, schema_version
+from billing.app.status import reading
 from billing.config import Config
 from billing.errors import BillingError
-from billing.store.schema import SCHEMA_HEAD
+from billing.store.schema import SCHEMA_HEAD, version_in
 from billing.web.server import Answer, Pages
 
 
@@ -46,7 +46,7 @@ def pages(
 def _database(config: Config) -> dict[str, str]:
     try:
         with reading(config) as connection:
-            version = schema_version(connection)
+            version = version_in(connection)
     except BillingError:
         return {"database": "it can't be read; `billing doctor` shows why", "schema": "not known"}
     if version != SCHEMA_HEAD:

@@ -18,9 +18,9 @@ import pytest
 from billing.app.backup import back_up, mark_restored_by_hand
 from billing.app.runtime import utc_now
 from billing.errors import StoreError, UsageError
-from tests.daemon.daemon_kit import Finished
-from tests.databases import a_subscription
-from tests.world import Business
+from tests.support.business import Business
+from tests.support.databases import a_subscription
+from tests.support.nursery import Finished
 
 
 @pytest.fixture

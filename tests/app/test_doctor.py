@@ -20,8 +20,8 @@ from sqlalchemy import text
 
 from billing.app.doctor import all_well, examine
 from billing.app.runtime import utc_now
-from tests.daemon.daemon_kit import Finished
-from tests.world import Business
+from tests.support.business import Business
+from tests.support.nursery import Finished
 
 Billing = Callable[..., Finished]
 CHECKS = {

@@ -14,8 +14,8 @@ from billing.app.explain import Explanation, explain
 from billing.app.runtime import utc_now
 from billing.core.event_text import sentence_of
 from billing.errors import UsageError
-from tests.daemon.daemon_kit import Finished
-from tests.world import HEADER, Business
+from tests.support.business import HEADER, Business
+from tests.support.nursery import Finished
 
 FULL = f"{HEADER},bill_from,ends_on"
 START = date(2026, 3, 1)

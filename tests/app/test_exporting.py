@@ -23,9 +23,9 @@ from billing.app.exporting import (
 from billing.app.importing import import_csv
 from billing.app.runtime import utc_now
 from billing.store.connection import Database
-from tests.daemon.daemon_kit import Finished
-from tests.databases import a_payment, a_subscription
-from tests.world import HEADER, Business
+from tests.support.business import HEADER, Business
+from tests.support.databases import a_payment, a_subscription
+from tests.support.nursery import Finished
 
 FULL = f"{HEADER},bill_from,ends_on,wallet_address,locale"
 

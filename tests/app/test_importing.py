@@ -22,7 +22,7 @@ from billing.store import subscriptions
 from billing.store.connection import Database
 from billing.store.models import events
 from billing.store.schema import migrate
-from tests.databases import NOW, a_payment, set_subscription
+from tests.support.databases import NOW, a_payment, set_subscription
 
 D = date.fromisoformat
 LATER = NOW + timedelta(days=1)

@@ -10,9 +10,9 @@ import pytest
 
 from billing.app.runtime import utc_now
 from billing.app.status import Status, read_status
-from tests.daemon.daemon_kit import Finished
-from tests.databases import a_payment, a_subscription
-from tests.world import Business
+from tests.support.business import Business
+from tests.support.databases import a_payment, a_subscription
+from tests.support.nursery import Finished
 
 DAY = date(2026, 3, 1)
 Make = Callable[..., Business]

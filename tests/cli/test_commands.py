@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from tests.world import ROOT, Business
+from tests.support.business import Business
+from tests.support.nursery import ROOT
 
 EXAMPLES = (ROOT / "examples" / "subscriptions.csv").read_text()
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import ROOT, Business
+from tests.support.business import Business
+from tests.support.nursery import ROOT
 
 KEYS = {"run_id", "as_of", "outcome", "payments", "settlement", "notices", "amount_created", "seconds"}
 PAYMENTS = {"due", "created", "adopted", "not_sent", "rejected", "unknown", "held"}

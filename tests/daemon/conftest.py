@@ -4,11 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.daemon.daemon_kit import RunningDaemon, billing, nursery
-from tests.processes.nursery import Nursery
-from tests.world import Business, business, new_business, sandbox, shared_sandbox
-
-__all__ = ["billing", "business", "new_business", "nursery", "sandbox", "shared_sandbox"]
+from tests.support.business import Business
+from tests.support.daemon import RunningDaemon
+from tests.support.nursery import Nursery
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from collections import Counter
 from threading import Lock
 
 import pytest
-from mta import Postfix, why_no_mta
-from smtp_server import a_mail, mail_settings
 
 from billing.core.notices import Delivery, DeliveryKind
 from billing.errors import MailError
 from billing.mail.smtp import SmtpTransport
+from tests.support.postfix import Postfix, why_no_mta
+from tests.support.smtp_server import a_mail, mail_settings
 
 pytestmark = pytest.mark.skipif(bool(why_no_mta()), reason=why_no_mta() or "a real mail server is here")
 

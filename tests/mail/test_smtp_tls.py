@@ -16,12 +16,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
-from smtp_server import Cut, Fault, Say, SmtpServer, a_mail, mail_settings
 
 from billing.config.secrets import Secret
 from billing.core.notices import DeliveryKind
 from billing.errors import MailError
 from billing.mail.smtp import SmtpTransport
+from tests.support.smtp_server import Cut, Fault, Say, SmtpServer, a_mail, mail_settings
 
 # aiosmtpd doesn't count TLS that is there from the start, and so warns of logins without TLS.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")

@@ -1,4 +1,4 @@
-"""A nursery and a sandbox for all tests of a worker, and a fresh installation for each test."""
+"""A fresh installation for each test."""
 
 from __future__ import annotations
 
@@ -7,29 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.nursery import Nursery
-from tests.processes.stage import Installation, SandboxProcess, quick_folder
-
-
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="session")
-def shared_sandbox() -> Iterator[SandboxProcess]:
-    with quick_folder() as folder:
-        server = SandboxProcess(folder / "records.jsonl")
-        yield server
-        server.stop()
-
-
-@pytest.fixture
-def sandbox(shared_sandbox: SandboxProcess) -> Iterator[SandboxProcess]:
-    """Its faults, keys and records are gone after each test."""
-    yield shared_sandbox
-    shared_sandbox.ask("POST", "reset")
+from tests.support.folders import quick_folder
+from tests.support.installation import Installation
+from tests.support.nursery import Nursery
+from tests.support.sandbox import Sandbox
 
 
 @pytest.fixture
@@ -39,7 +20,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def install(nursery: Nursery, sandbox: SandboxProcess, folder: Path) -> Callable[..., Installation]:
+def install(nursery: Nursery, sandbox: Sandbox, folder: Path) -> Callable[..., Installation]:
     """Makes the test's installation; keyword arguments are its settings."""
 
     def make(database_url: str = "", **settings: object) -> Installation:

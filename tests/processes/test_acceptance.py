@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.databases import PostgresqlServer
-from tests.processes.stage import Installation, SandboxProcess, assert_sound, subscription
+from tests.support.databases import PostgresqlServer
+from tests.support.installation import Installation, assert_sound, subscription
+from tests.support.sandbox import Sandbox
 
 DAY = "2026-01-05"
 FULL = os.environ.get("ACCEPTANCE") == "full"
@@ -31,17 +32,15 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_repeated_runs_end_with_exactly_one_remote_payment_each(
-    install: Install, sandbox: SandboxProcess, database: str
+    install: Install, sandbox: Sandbox, database: str
 ) -> None:
     billing = install(database, reconcile__quiet_seconds=6 * SCALE, mileston__timeout_seconds=5)
     billing.subscribe(subscription(f"s{n:03d}", DAY) for n in range(COUNT))
     sandbox.faults(
-        {
-            "cut_after_commit": 0.2,
-            "late_commit": f"0.1:{5 * SCALE}",
-            "500": 0.1,
-            "stale_list": f"1:{3 * SCALE}",
-        }
+        cut_after_commit=0.2,
+        late_commit=f"0.1:{5 * SCALE}",
+        stale_list=f"1:{3 * SCALE}",
+        **{"500": 0.1},
     )
 
     answers = billing.run_until_settled(DAY, runs=400, pause=SCALE / 2)

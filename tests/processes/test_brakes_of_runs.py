@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.processes.stage import Installation, SandboxProcess, adds_up, subscription
+from tests.support.installation import Installation, adds_up, subscription
+from tests.support.sandbox import Sandbox
 
 DAY = "2026-01-05"
 Install = Callable[..., Installation]
@@ -20,7 +21,7 @@ def _subscribed(install: Install, count: int, **settings: object) -> Installatio
     return billing
 
 
-def test_a_wrong_key_stops_the_run_and_blames_no_payment(install: Install, sandbox: SandboxProcess) -> None:
+def test_a_wrong_key_stops_the_run_and_blames_no_payment(install: Install, sandbox: Sandbox) -> None:
     billing = _subscribed(install, 20, cycle__concurrency=2)
     sandbox.ask("PUT", "keys", {"keys": ["another-key"]})
 
@@ -35,9 +36,7 @@ def test_a_wrong_key_stops_the_run_and_blames_no_payment(install: Install, sandb
 
 
 @pytest.mark.parametrize("status", ["429", "503"])
-def test_the_run_waits_as_long_as_the_api_asks(
-    install: Install, sandbox: SandboxProcess, status: str
-) -> None:
+def test_the_run_waits_as_long_as_the_api_asks(install: Install, sandbox: Sandbox, status: str) -> None:
     billing = _subscribed(install, 3, cycle__concurrency=1)
     sandbox.script(f"{status}:1")
     sandbox.ask("PUT", "recording", {"on": True})
@@ -52,7 +51,7 @@ def test_the_run_waits_as_long_as_the_api_asks(
 
 
 def test_what_is_over_the_number_of_payments_is_held_until_released(
-    install: Install, sandbox: SandboxProcess
+    install: Install, sandbox: Sandbox
 ) -> None:
     billing = _subscribed(install, 5, cycle__max_payments_per_run=2)
 
@@ -69,7 +68,7 @@ def test_what_is_over_the_number_of_payments_is_held_until_released(
     assert sandbox.charges() == sorted((f"s{n:02d}@example.com", DAY) for n in range(5))
 
 
-def test_what_is_over_the_amount_is_held(install: Install, sandbox: SandboxProcess) -> None:
+def test_what_is_over_the_amount_is_held(install: Install, sandbox: Sandbox) -> None:
     billing = _subscribed(install, 4, cycle__max_amount_per_run="25.00")
 
     answer = billing.run(DAY)
@@ -79,7 +78,7 @@ def test_what_is_over_the_amount_is_held(install: Install, sandbox: SandboxProce
     assert all("max_amount_per_run" in row["cause"] for row in billing.payments("held"))
 
 
-def test_too_many_unknown_outcomes_hold_the_rest(install: Install, sandbox: SandboxProcess) -> None:
+def test_too_many_unknown_outcomes_hold_the_rest(install: Install, sandbox: Sandbox) -> None:
     billing = _subscribed(install, 30, cycle__concurrency=1)
     sandbox.script(*["500"] * 30)
 
@@ -92,7 +91,7 @@ def test_too_many_unknown_outcomes_hold_the_rest(install: Install, sandbox: Sand
     assert adds_up(answer)
 
 
-def test_failures_in_a_row_hold_the_rest(install: Install, sandbox: SandboxProcess) -> None:
+def test_failures_in_a_row_hold_the_rest(install: Install, sandbox: Sandbox) -> None:
     billing = _subscribed(install, 8, cycle__concurrency=1, cycle__max_consecutive_failures=3)
     sandbox.script("500", "ok", "500", "500", "500")
 
@@ -121,7 +120,7 @@ def test_an_api_that_can_t_be_reached_costs_no_payment_its_turn(install: Install
     assert billing.states() == {"planned": 6}
 
 
-def test_missed_periods_beyond_the_limit_wait_for_a_person(install: Install, sandbox: SandboxProcess) -> None:
+def test_missed_periods_beyond_the_limit_wait_for_a_person(install: Install, sandbox: Sandbox) -> None:
     billing = install(cycle__catch_up_limit=1)
     billing.subscribe([subscription("late", "2025-09-05")])
 

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.nursery import Nursery
-from tests.processes.stage import Installation, SandboxProcess, assert_sound, charge_of, subscription, until
+from tests.support.installation import Installation, assert_sound, subscription
+from tests.support.nursery import Nursery
+from tests.support.sandbox import Sandbox, charge_of
+from tests.support.waiting import until
 
 DAY = "2026-01-05"
 Install = Callable[..., Installation]
 
 
-def test_of_eight_at_once_one_works_and_seven_go_at_once(install: Install, sandbox: SandboxProcess) -> None:
+def test_of_eight_at_once_one_works_and_seven_go_at_once(install: Install, sandbox: Sandbox) -> None:
     billing = install(mileston__timeout_seconds=60)
     billing.subscribe(subscription(f"s{n}", DAY) for n in range(12))
     sandbox.freeze()
@@ -35,7 +37,7 @@ def test_of_eight_at_once_one_works_and_seven_go_at_once(install: Install, sandb
     assert sandbox.charges() == sorted((f"s{n}@example.com", DAY) for n in range(12))
 
 
-def test_after_a_killed_holder_the_next_run_works_at_once(install: Install, sandbox: SandboxProcess) -> None:
+def test_after_a_killed_holder_the_next_run_works_at_once(install: Install, sandbox: Sandbox) -> None:
     billing = install(mileston__timeout_seconds=30, reconcile__quiet_seconds=1)
     billing.subscribe([subscription("s0", DAY)])
     billing.run(DAY)  # a database that has sent something sends without a look at the list

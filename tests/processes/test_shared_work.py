@@ -16,8 +16,10 @@ from billing.errors import WrongDatabase
 from billing.store.connection import Database
 from billing.store.identity import claim_identity, fingerprint
 from billing.store.models import identity
-from tests.databases import PostgresqlServer
-from tests.processes.stage import Installation, SandboxProcess, assert_sound, subscription, until
+from tests.support.databases import PostgresqlServer
+from tests.support.installation import Installation, assert_sound, subscription
+from tests.support.sandbox import Sandbox
+from tests.support.waiting import until
 
 DAY = "2026-01-05"
 Install = Callable[..., Installation]
@@ -30,7 +32,7 @@ def database(postgresql: PostgresqlServer) -> Iterator[str]:
 
 
 def test_four_at_once_share_the_work_and_nothing_is_sent_twice(
-    install: Install, sandbox: SandboxProcess, database: str
+    install: Install, sandbox: Sandbox, database: str
 ) -> None:
     billing = install(database, cycle__concurrency=4, mileston__timeout_seconds=60)
     billing.subscribe([subscription("s100", DAY)])
@@ -54,7 +56,7 @@ def test_four_at_once_share_the_work_and_nothing_is_sent_twice(
 
 
 def test_what_was_paid_is_booked_once_by_three_that_read_it_at_once(
-    install: Install, sandbox: SandboxProcess, database: str
+    install: Install, sandbox: Sandbox, database: str
 ) -> None:
     billing = install(database, mileston__timeout_seconds=60)
     billing.subscribe(subscription(f"s{n:02d}", DAY) for n in range(40))
@@ -76,7 +78,7 @@ def test_what_was_paid_is_booked_once_by_three_that_read_it_at_once(
 
 
 def test_four_that_find_an_empty_database_all_succeed(
-    install: Install, sandbox: SandboxProcess, postgresql: PostgresqlServer
+    install: Install, sandbox: Sandbox, postgresql: PostgresqlServer
 ) -> None:
     with postgresql.empty() as url:
         billing = install(url)
@@ -102,7 +104,7 @@ def test_of_two_that_claim_an_empty_database_the_first_one_counts(database: str,
 
 
 def test_a_process_that_slept_past_its_lease_sends_nothing_when_it_wakes(
-    install: Install, sandbox: SandboxProcess, database: str
+    install: Install, sandbox: Sandbox, database: str
 ) -> None:
     billing = install(database, mileston__timeout_seconds=0.5, reconcile__quiet_seconds=1)
     billing.subscribe(subscription(f"s{n}", DAY) for n in range(8))

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.processes.stage import Installation, SandboxProcess, subscription
+from tests.support.installation import Installation, subscription
+from tests.support.sandbox import Sandbox
 
 DAY = "2026-01-05"
 KEY = {"MILESTON_API_KEY": "key-1"}
@@ -45,7 +46,7 @@ def test_a_sandbox_database_is_not_billed_live(install: Install, listener: socke
 
 
 def test_a_live_database_is_not_touched_by_the_sandbox(
-    install: Install, sandbox: SandboxProcess, listener: socket.socket
+    install: Install, sandbox: Sandbox, listener: socket.socket
 ) -> None:
     billing = install()
     assert billing.billing("subscriptions", "list", "--json", **_live(listener)).code == 0
@@ -57,7 +58,7 @@ def test_a_live_database_is_not_touched_by_the_sandbox(
     assert sandbox.ask("GET", "requests")["counts"] == {}
 
 
-def test_another_business_s_database_is_refused(install: Install, sandbox: SandboxProcess) -> None:
+def test_another_business_s_database_is_refused(install: Install, sandbox: Sandbox) -> None:
     billing = install()
     billing.subscribe([subscription("s1", DAY)])
 

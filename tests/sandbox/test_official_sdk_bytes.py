@@ -17,7 +17,17 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import pytest
-from sandbox_calls import DATA_KEYS, ID_FIELDS, INVOICE, LINK, LINK_KEYS, RECURRING, Caller, serving
+
+from tests.support.sandbox_calls import (
+    DATA_KEYS,
+    ID_FIELDS,
+    INVOICE,
+    LINK,
+    LINK_KEYS,
+    RECURRING,
+    Caller,
+    serving,
+)
 
 ID = b"00000000-0000-4000-8000-000000000000"
 

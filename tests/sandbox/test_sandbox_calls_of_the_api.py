@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from sandbox_calls import (
+
+from tests.support.sandbox_calls import (
     DATA_KEYS,
     ID_FIELDS,
     INVOICE,

@@ -5,11 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
-from sandbox_calls import INVOICE, LINK, RECURRING, calling, serving
 
 from billing.sandbox import traffic
 from billing.sandbox.errors import FaultError
 from billing.sandbox.server import SandboxServer
+from tests.support.sandbox_calls import INVOICE, LINK, RECURRING, calling, serving
 
 
 def test_faults_are_replaced_as_a_whole() -> None:

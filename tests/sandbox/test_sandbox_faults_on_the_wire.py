@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from sandbox_calls import INVOICE, LINK, RECURRING, Caller, eventually, serving
 
 from billing.sandbox.misbehave import Answer, LateCommits
+from tests.support.sandbox_calls import INVOICE, LINK, RECURRING, Caller, eventually, serving
 
 AGES = 86_400  # seconds that no test waits for
 

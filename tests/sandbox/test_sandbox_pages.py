@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from sandbox_calls import INVOICE, LINK, RECURRING, serving
+
+from tests.support.sandbox_calls import INVOICE, LINK, RECURRING, serving
 
 ATTACK = "<script>alert('x')</script>\"><img src=//evil.example>"
 

@@ -5,7 +5,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from sandbox_calls import HEADERS, INVOICE, LINK, PAYLOADS, RECURRING, serving
+
+from tests.support.sandbox_calls import HEADERS, INVOICE, LINK, PAYLOADS, RECURRING, serving
 
 NO_ID = "00000000-0000-4000-8000-000000000000"
 NOT_AMOUNTS = [

@@ -1,0 +1,270 @@
+"""What people decide about payments: each act from the right state alone, each in the event log."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from billing.app import decisions
+from billing.core.outcomes import RemotePayment
+from billing.core.states import PaymentState
+from billing.errors import GatewayError
+from billing.lifecycle.moves import move as change_state
+from billing.store.connection import Database
+from billing.store.identity import claim_identity
+from billing.store.models import identity
+from tests.support.databases import NOW, TODAY, a_payment, a_subscription, payment_values
+from tests.support.decisions import (
+    ACTOR,
+    DAY,
+    STATES,
+    FakeGateway,
+    log,
+    only_sqlite,
+    outbox,
+    payment,
+    refused,
+    resolve,
+    void,
+)
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda db: decisions.release(db, [4711], NOW, ""),
+        lambda db: void(db, 4711),
+        lambda db: resolve(db, FakeGateway(), 4711, None),
+    ],
+)
+def test_a_payment_that_does_not_exist_is_refused(db: Database, act: Callable[[Database], Any]) -> None:
+    assert refused(lambda: act(db), db) == "there is no payment 4711; `billing payments list` shows them"
+
+
+# -- release ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["held", "rejected", "parked"])
+def test_what_was_stopped_is_released_with_its_reason(db: Database, state: str) -> None:
+    claim_identity(db, "sandbox", "biz")
+    row = a_subscription(db)
+    ids = [a_payment(db, row, TODAY + i * DAY, state=state, attention="look") for i in range(2)]
+    assert decisions.release(db, ids, NOW, "checked") == ids
+    for payment_id in ids:
+        released = payment(db, payment_id)
+        assert (released.state, released.cause, released.attention) == ("planned", "", "")
+    assert log(db) == [(ACTOR, "released", "checked")] * 2
+
+
+@only_sqlite
+@pytest.mark.parametrize("state", sorted(set(STATES) - {"held", "rejected", "parked"}))
+def test_nothing_else_is_released_and_the_others_of_the_call_neither(db: Database, state: str) -> None:
+    row = a_subscription(db)
+    held = a_payment(db, row, state="held")
+    other = a_payment(db, row, TODAY + DAY, state=state)
+    said = refused(lambda: decisions.release(db, [held, other], NOW, ""), db)
+    assert said == f"payment {other} is {state}; only held, rejected and parked ones can be released"
+    assert payment(db, held).state == "held"
+
+
+@pytest.mark.parametrize("stopped", ["held", "rejected", "parked"])
+@pytest.mark.parametrize(("due_on", "state"), [(TODAY, "unknown"), (TODAY + DAY, "planned")])
+def test_after_a_restore_what_was_stopped_is_looked_for_before_it_is_sent(
+    db: Database, due_on: date, state: str, stopped: str
+) -> None:
+    claim_identity(db, "sandbox", "biz")
+    with db.transaction() as tx:
+        tx.execute(update(identity).values(restored_on=TODAY))
+    held = a_payment(db, a_subscription(db), due_on, state=stopped, absent_looks=1, absent_at=NOW)
+    decisions.release(db, [held], NOW, "")
+    assert (payment(db, held).state, payment(db, held).absent_looks) == (
+        state,
+        0 if state == "unknown" else 1,
+    )
+
+
+def test_what_was_proved_absent_since_the_restore_is_not_looked_for_again(db: Database) -> None:
+    claim_identity(db, "sandbox", "biz")
+    with db.transaction() as tx:
+        tx.execute(update(identity).values(restored_on=TODAY))
+    held = a_payment(db, a_subscription(db), state="held", absent_looks=2, absent_at=NOW)
+    decisions.release(db, [held], NOW, "")
+    assert payment(db, held).state == "planned"
+
+
+# -- void ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["planned", "held", "rejected", "parked"])
+def test_what_is_not_open_is_voided_without_asking_the_api(db: Database, state: str) -> None:
+    payment_id = a_payment(db, a_subscription(db), state=state, attention="look", next_dun_on=TODAY)
+    gateway = FakeGateway(broken=True)
+    void(db, payment_id, gateway)
+    row = payment(db, payment_id)
+    assert (row.state, row.cause, row.attention, row.next_dun_on) == ("void", "a mistake", "", None)
+    assert log(db) == [(ACTOR, "void", "a mistake")]
+    assert gateway.asked == []
+
+
+def test_an_open_payment_is_deleted_at_mileston_before_it_is_void(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    gateway = FakeGateway({"r1": remote("r1")})
+    void(db, payment_id, gateway)
+    assert gateway.asked == ["get r1", "list", "delete r1"]
+    assert gateway.remotes == {}
+    assert payment(db, payment_id).state == "void"
+
+
+def test_the_doubles_of_a_voided_payment_are_deleted_with_it(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    gateway = FakeGateway(
+        {"r1": remote("r1"), "r2": remote("r2"), "other": remote("other", marker="RB-OTHER")}
+    )
+    void(db, payment_id, gateway)
+    assert list(gateway.remotes) == ["other"]
+
+
+def test_a_payment_whose_double_was_paid_is_not_voided(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    gateway = FakeGateway({"r1": remote("r1"), "r2": remote("r2", paid=True)})
+    said = refused(lambda: void(db, payment_id, gateway), db)
+    assert said == f"payment {payment_id} was paid meanwhile; the next cycle books it"
+    assert list(gateway.remotes) == ["r1", "r2"]
+
+
+def test_an_open_payment_that_mileston_does_not_know_any_more_is_void(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    void(db, payment_id, FakeGateway())
+    assert payment(db, payment_id).state == "void"
+
+
+def test_a_payment_that_was_paid_meanwhile_is_not_voided(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    gateway = FakeGateway({"r1": remote("r1", paid=True)})
+    said = refused(lambda: void(db, payment_id, gateway), db)
+    assert said == f"payment {payment_id} was paid meanwhile; the next cycle books it"
+    assert (gateway.asked, payment(db, payment_id).state) == (["get r1", "list"], "open")
+
+
+def test_an_open_payment_that_cannot_be_deleted_stays_open(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    refused(lambda: void(db, payment_id, FakeGateway(broken=True)), db, GatewayError)
+    assert payment(db, payment_id).state == "open"
+
+
+@only_sqlite
+@pytest.mark.parametrize("state", ["sending", "unknown", "paid", "uncollectible", "void"])
+def test_what_is_under_way_lost_or_settled_is_not_voided(db: Database, state: str) -> None:
+    payment_id = a_payment(db, a_subscription(db), state=state)
+    gateway = FakeGateway()
+    said = refused(lambda: void(db, payment_id, gateway), db)
+    assert said == f"payment {payment_id} is {state}; it can't be voided"
+    assert gateway.asked == []
+
+
+def move(db: Database, payment_id: int, old: str, new: str) -> None:
+    with db.transaction() as tx:
+        change_state(
+            tx, [payment_id], PaymentState(old), PaymentState(new), NOW, paid_at=NOW, cause="meanwhile"
+        )
+
+
+def test_a_payment_that_is_booked_as_paid_while_it_is_voided_stays_paid(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    gateway = FakeGateway(meanwhile=lambda: move(db, payment_id, "open", "paid"))
+    said = refused(lambda: void(db, payment_id, gateway), db)
+    assert said == f"payment {payment_id} changed meanwhile; look at it again"
+    assert payment(db, payment_id).state == "paid"
+
+
+# -- resolve ------------------------------------------------------------------------------------------
+
+
+def remote(remote_id: str, **changes: Any) -> RemotePayment:
+    usual = RemotePayment(
+        remote_id, payment_values(0)["marker"], 19_900_000, "zoe.quillfeather@example.org", paid=False
+    )
+    return replace(usual, **changes)
+
+
+@pytest.mark.parametrize("state", ["unknown", "parked"])
+def test_a_person_finds_what_was_lost(db: Database, state: str) -> None:
+    payment_id = a_payment(db, a_subscription(db), state=state, attention="another amount")
+    resolve(db, FakeGateway({"r1": remote("r1")}), payment_id, "r1")
+    row = payment(db, payment_id)
+    assert (row.state, row.remote_id, row.cause) == ("open", "r1", "")
+    assert row.attention == ""  # the person has looked
+    assert (ACTOR, "resolved", "seen in Mileston's pages") in log(db)
+    assert [notice.kind for notice in outbox(db)] == ["payment_created"]
+
+
+@pytest.mark.parametrize("state", ["unknown", "parked"])
+def test_a_person_vouches_that_it_does_not_exist(db: Database, state: str) -> None:
+    payment_id = a_payment(db, a_subscription(db), state=state, attention="look", cause="lost")
+    gateway = FakeGateway(broken=True)
+    resolve(db, gateway, payment_id, None)
+    row = payment(db, payment_id)
+    assert (row.state, row.cause, row.attention) == ("planned", "", "")
+    assert log(db) == [(ACTOR, "resolved", "seen in Mileston's pages")]
+    assert (gateway.asked, outbox(db)) == ([], [])
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("changes", "field_"),
+    [
+        ({"marker": None}, "subscriptionName"),
+        ({"marker": "RB-ZZZZZZZZZZZZZZZZ"}, "subscriptionName"),
+        ({"amount_micros": 1}, "amount"),
+        ({"amount_micros": None}, "amount"),
+    ],
+)
+def test_another_payments_remote_payment_is_refused(
+    db: Database, changes: dict[str, Any], field_: str
+) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="unknown")
+    gateway = FakeGateway({"r1": remote("r1", **changes)})
+    said = refused(lambda: resolve(db, gateway, payment_id, "r1"), db)
+    assert said == f"the recurring payment r1 is another's: its {field_} differs"
+    assert payment(db, payment_id).state == "unknown"
+
+
+def test_a_person_vouches_for_an_address_that_was_changed_since(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="parked")
+    resolve(db, FakeGateway({"r1": remote("r1", email="old.address@example.org")}), payment_id, "r1")
+    assert payment(db, payment_id).state == "open"
+
+
+def test_a_remote_payment_that_does_not_exist_is_refused(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="parked")
+    said = refused(lambda: resolve(db, FakeGateway(), payment_id, "r1"), db)
+    assert said == "Mileston has no recurring payment r1"
+
+
+@only_sqlite
+@pytest.mark.parametrize("state", sorted(set(STATES) - {"unknown", "parked"}))
+@pytest.mark.parametrize("remote_id", ["r1", None])
+def test_only_what_is_lost_is_resolved(db: Database, state: str, remote_id: str | None) -> None:
+    payment_id = a_payment(db, a_subscription(db), state=state)
+    gateway = FakeGateway({"r1": remote("r1")})
+    said = refused(lambda: resolve(db, gateway, payment_id, remote_id), db)
+    assert said == f"payment {payment_id} is {state}; only unknown and parked ones are resolved"
+    assert gateway.asked == []
+
+
+def test_what_a_cycle_found_while_the_person_decided_stays_as_the_cycle_left_it(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="unknown")
+    gateway = FakeGateway({"r1": remote("r1")}, meanwhile=lambda: move(db, payment_id, "unknown", "parked"))
+    said = refused(lambda: resolve(db, gateway, payment_id, "r1"), db)
+    assert said == f"payment {payment_id} changed meanwhile; look at it again"
+    assert payment(db, payment_id).state == "parked"
+
+
+def test_an_api_that_cannot_be_asked_resolves_nothing(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="unknown")
+    refused(lambda: resolve(db, FakeGateway(broken=True), payment_id, "r1"), db, GatewayError)
+    assert payment(db, payment_id).state == "unknown"

@@ -1,0 +1,315 @@
+"""The guards, each as the edit that takes it away, and the test that must notice.
+
+An edit replaces text that stands exactly once in its file; when the program changes there, the edit
+has to be written anew, and the tool says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_SENDING = "cycle/test_submit_guards.py::test_"
+_RECONCILING = "cycle/test_reconcile_guards.py::test_"
+_STORE = "store/test_guards.py::test_"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`name` says which guard is gone; `edits` are (file, old text, new text)."""
+
+    name: str
+    test: str
+    edits: tuple[tuple[str, str, str], ...]
+
+    def apply(self, tree: Path) -> None:
+        """Make the edits in a copy of the tree. Raises `ValueError` if one does not fit exactly once."""
+        for file, old, new in self.edits:
+            path = tree / file
+            source = path.read_text(encoding="utf-8")
+            if source.count(old) != 1:
+                raise ValueError(
+                    f"{self.name}: its text stands {source.count(old)} times in {file}; "
+                    f"write the edit anew:\n{old}"
+                )
+            path.write_text(source.replace(old, new), encoding="utf-8")
+
+
+def _one(name: str, test: str, file: str, old: str, new: str) -> Mutant:
+    return Mutant(name, test, ((file, old, new),))
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    _one(
+        "commit before send",
+        _SENDING + "an_intent_is_committed_before_its_create_is_sent",
+        "billing/cycle/submit.py",
+        "                sending.begin_sending(tx, self.ctx.run_id, admitted, now, deadline, deadline)\n",
+        "                pass\n",
+    ),
+    Mutant(
+        "commit before send: what a crash leaves",
+        _SENDING + "what_a_dead_run_had_sent_is_found_and_not_sent_again",
+        (
+            (
+                "billing/cycle/submit.py",
+                "                sending.begin_sending(tx, self.ctx.run_id, "
+                "admitted, now, deadline, deadline)\n",
+                "                pass\n",
+            ),
+            # Without this a database that knows of no attempt would be taken for a new one, and look.
+            ("billing/cycle/submit.py", "    await look_first_if_new(ctx)\n", ""),
+        ),
+    ),
+    _one(
+        "recover to unknown, not to planned",
+        _SENDING + "what_a_dead_run_had_sent_is_looked_for_with_patience",
+        "billing/lifecycle/sending.py",
+        "            state=PaymentState.UNKNOWN.value,\n"
+        '            cause="its run died before the outcome was written",\n',
+        "            state=PaymentState.PLANNED.value,\n"
+        '            cause="its run died before the outcome was written",\n',
+    ),
+    _one(
+        "compare-and-set when taking up",
+        _SENDING + "a_payment_that_another_run_is_sending_is_not_taken_up",
+        "billing/lifecycle/sending.py",
+        "        .where(_P.id.in_([row.id for row in rows]), _P.state == PaymentState.PLANNED.value)\n",
+        "        .where(_P.id.in_([row.id for row in rows]))\n",
+    ),
+    _one(
+        "compare-and-set when moving",
+        _SENDING + "a_move_out_of_a_state_that_is_past_does_nothing",
+        "billing/lifecycle/moves.py",
+        "        .where(_P.id.in_(ids), _P.state == old.value)\n",
+        "        .where(_P.id.in_(ids))\n",
+    ),
+    _one(
+        "a lease longer than any send",
+        _SENDING + "a_lease_outlives_whatever_its_sender_may_still_send",
+        "billing/cycle/submit.py",
+        "deadline = send_by + timedelta(seconds=self.ctx.settings.mileston.timeout_seconds)\n",
+        "deadline = now\n",
+    ),
+    _one(
+        "too late an outcome refused",
+        _SENDING + "an_outcome_that_comes_after_another_run_took_over_is_refused",
+        "billing/lifecycle/sending.py",
+        "_P.state == PaymentState.SENDING.value, _P.run_id == run_id)\n",
+        "_P.state == PaymentState.SENDING.value)\n",
+    ),
+    _one(
+        "deadline re-check at the socket",
+        _SENDING + "nothing_leaves_once_the_time_to_send_by_has_passed",
+        "billing/gateway/sockets.py",
+        "        if self._send_by is not None and self._clock() >= self._send_by:\n",
+        "        if False:\n",
+    ),
+    _one(
+        "marker check of the answer",
+        _SENDING + "an_answer_about_another_payment_is_no_success",
+        "billing/gateway/verdicts.py",
+        "    wrong = list(resource.differences(sent, resource.from_wire(record)))\n",
+        "    wrong: list[str] = []\n",
+    ),
+    _one(
+        "marker check in the list",
+        _RECONCILING + "only_the_own_marker_is_adopted",
+        "billing/cycle/reconcile.py",
+        "                        by_marker[row.marker],\n",
+        "                        listing.remotes,\n",
+    ),
+    _one(
+        "amount check of what bears the marker",
+        _RECONCILING + "the_own_marker_with_another_amount_is_left_to_a_person",
+        "billing/core/reconciling.py",
+        "        fitting = [m for m in matches if not mismatch(m, lost.amount_micros, lost.email)]\n",
+        "        fitting = list(matches)\n",
+    ),
+    _one(
+        "quiet window after the attempt",
+        _RECONCILING + "a_create_that_takes_effect_late_is_found_and_not_sent_again",
+        "billing/core/reconciling.py",
+        "    if now < lost.deadline_at + quiet:\n",
+        "    if False:\n",
+    ),
+    _one(
+        "quiet window between the looks",
+        _RECONCILING + "two_looks_at_nearly_the_same_time_are_one",
+        "billing/core/reconciling.py",
+        "    if now < lost.absent_at + quiet:\n",
+        "    if False:\n",
+    ),
+    _one(
+        "second look",
+        _RECONCILING + "one_look_at_a_list_that_lags_proves_nothing",
+        "billing/core/reconciling.py",
+        "        return Verdict(\n            Finding.LOOK_AGAIN,\n            next_look_at=now + quiet,\n",
+        "        return Verdict(\n            Finding.ABSENT,\n            next_look_at=now + quiet,\n",
+    ),
+    _one(
+        "coverage proof",
+        _RECONCILING + "a_list_that_is_cut_off_proves_no_absence",
+        "billing/core/reconciling.py",
+        "    if not coverage.covers(lost.started_at):\n",
+        "    if False:\n",
+    ),
+    _one(
+        "coverage proof: what must be in the list",
+        _RECONCILING + "a_short_list_without_what_must_be_in_it_proves_no_absence",
+        "billing/core/reconciling.py",
+        "    if len(listed) < limit and len(known) >= known_live:\n",
+        "    if len(listed) < limit:\n",
+    ),
+    _one(
+        "coverage proof: the list's order",
+        _RECONCILING + "one_payment_of_ours_tells_no_order_of_the_list",
+        "billing/core/reconciling.py",
+        "    back_to = min(remote.by_at for remote in ours) if chain >= _CHAIN else None\n",
+        "    back_to = min(remote.by_at for remote in ours) if ours else None\n",
+    ),
+    _one(
+        "coverage proof: what was made since",
+        _RECONCILING + "a_list_that_lacks_what_was_made_since_proves_no_absence",
+        "billing/cycle/reconcile.py",
+        "                coverage = coverage.confirmed_by(known, made_since)\n",
+        "                pass\n",
+    ),
+    _one(
+        "look before sending again",
+        _RECONCILING + "the_list_is_read_again_right_before_something_is_sent_again",
+        "billing/store/remote_checks.py",
+        "select(exists().where(or_(unknown, again)))",
+        "select(exists().where(or_(unknown, again & unknown)))",
+    ),
+    _one(
+        "a person's word before resending",
+        _RECONCILING + "a_person_s_word_before_resending_is_waited_for_if_so_configured",
+        "billing/cycle/reconcile.py",
+        '    if ctx.settings.reconcile.when_absent == "park":\n',
+        "    if False:\n",
+    ),
+    _one(
+        "a paid duplicate is never deleted",
+        _RECONCILING + "a_duplicate_that_was_paid_meanwhile_is_not_deleted",
+        "billing/cycle/sweep.py",
+        "        if fresh is None or fresh.paid or fresh.marker != row.marker:\n",
+        "        if fresh is None or fresh.marker != row.marker:\n",
+    ),
+    _one(
+        "the last one is never deleted",
+        _RECONCILING + "the_last_one_left_is_never_deleted",
+        "billing/cycle/sweep.py",
+        "            if current is None:\n                extras = a"
+        "wait _replace_lost(ctx, row, counted, extras)\n",
+        "",
+    ),
+    _one(
+        "no delete after a sleep",
+        _RECONCILING + "a_process_that_slept_after_its_look_deletes_nothing",
+        "billing/cycle/sweep.py",
+        "        if ctx.clock() > look_holds_until:\n",
+        "        if False:\n",
+    ),
+    _one(
+        "one more look before a person is called",
+        _RECONCILING + "a_list_that_shows_what_is_past_calls_nobody",
+        "billing/cycle/sweep.py",
+        "    if fresh is not None and not fresh.paid:\n",
+        "    if True:\n",
+    ),
+    Mutant(
+        "unique keys of a payment",
+        _STORE + "a_schedule_that_was_set_back_plans_nothing_twice",
+        (
+            (
+                "billing/store/migrations/versions/0001_the_first_schema.py",
+                '        sa.UniqueConstraint("marker", name="uq_payments_marker"),\n',
+                "",
+            ),
+            (
+                "billing/store/migrations/versions/0001_the_first_schema.py",
+                '        sa.UniqueConstraint("subscription_id", "due_on", name="uq_payments_period"),\n',
+                "",
+            ),
+        ),
+    ),
+    _one(
+        "unique key: subscription and due date",
+        _STORE + "a_period_has_one_payment_whatever_its_marker",
+        "billing/store/migrations/versions/0001_the_first_schema.py",
+        '        sa.UniqueConstraint("subscription_id", "due_on", name="uq_payments_period"),\n',
+        "",
+    ),
+    _one(
+        "unique key: marker",
+        _STORE + "a_marker_stands_for_one_payment",
+        "billing/store/migrations/versions/0001_the_first_schema.py",
+        '        sa.UniqueConstraint("marker", name="uq_payments_marker"),\n',
+        "",
+    ),
+    _one(
+        "transitions refused by the database",
+        _STORE + "an_illegal_transition_is_refused_by_the_database_itself",
+        "billing/store/migrations/versions/0001_the_first_schema.py",
+        "\"OLD.state <> NEW.state AND OLD.state || '>' || NEW.state NOT IN (\"\n",
+        "\"FALSE AND OLD.state || '>' || NEW.state NOT IN (\"\n",
+    ),
+    _one(
+        "dedupe key",
+        _STORE + "a_dedupe_key_is_used_once_for_ever",
+        "billing/store/migrations/versions/0001_the_first_schema.py",
+        '        sa.UniqueConstraint("dedupe_key", name="uq_notices_dedupe_key"),\n',
+        "",
+    ),
+    _one(
+        "environment check",
+        _STORE + "a_database_of_another_environment_or_business_is_refused[live]",
+        "billing/store/identity.py",
+        "    if row.environment != environment:\n",
+        "    if False:\n",
+    ),
+    _one(
+        "business check",
+        _STORE + "a_database_of_another_environment_or_business_is_refused[business]",
+        "billing/store/identity.py",
+        "    if row.business_fingerprint != mark:\n",
+        "    if False:\n",
+    ),
+    _one(
+        "cycle lock",
+        _STORE + "one_cycle_at_a_time_holds_the_lock",
+        "billing/store/lock.py",
+        "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "            pass\n",
+    ),
+    _one(
+        "restored backup: what it had planned",
+        _STORE + "a_database_from_a_backup_looks_before_it_sends_what_it_planned",
+        "billing/lifecycle/restore.py",
+        '    unknown = {"state": PaymentState.UNKNOWN.value, "cause": cause,',
+        '    unknown = {"state": PaymentState.PLANNED.value, "cause": cause,',
+    ),
+    _one(
+        "restored backup: what it plans anew",
+        _STORE + "a_database_from_a_backup_looks_before_it_sends_what_it_plans_anew",
+        "billing/cycle/plan.py",
+        "    elif period.due_on <= uncertain_through:\n",
+        "    elif False:\n",
+    ),
+    _one(
+        "lost database: look before the first attempt",
+        _STORE + "a_new_database_looks_for_what_a_lost_one_sent",
+        "billing/cycle/submit.py",
+        "    await look_first_if_new(ctx)\n",
+        "",
+    ),
+    _one(
+        "lost database: all is in doubt, not only what is seen",
+        _STORE + "a_new_database_looks_for_what_a_lost_one_sent",
+        "billing/lifecycle/restore.py",
+        "    return tx.execute(update(payments).where(planned).values(**unknown)).rowcount\n",
+        "    planned &= payments.c.subscription_id == 1\n"
+        "    return tx.execute(update(payments).where(planned).values(**unknown)).rowcount\n",
+    ),
+)

@@ -1,0 +1,208 @@
+"""The witness sees every commit, every request and every remote payment, and speaks up at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from .api import Key, ModelApi, Remote
+from .clientele import ACTIVE, Clientele
+from .fates import CreateBody, Shown
+from .options import Options
+from .store import SharedStore
+from .trace import Trace
+
+# Written down apart from billing.core.states, from the design's table; with the two ways back to
+# unknown of what turned up at the API, or of a database that was restored.
+LEGAL = frozenset(
+    f"{old}>{new}"
+    for old, news in {
+        "": "planned held unknown",
+        "planned": "sending held void unknown",
+        "sending": "open rejected planned unknown",
+        "open": "paid uncollectible void",
+        "rejected": "planned void",
+        "unknown": "open planned parked",
+        "held": "planned void unknown",
+        "parked": "open planned void",
+        "uncollectible": "paid",
+    }.items()
+    for new in news.split()
+)
+_LEAST_PARKING_TIME = timedelta(days=5)
+_LEAST_LOOKS = 7
+
+
+@dataclass(slots=True)
+class Witness:
+    """Checks what can be checked in the moment in which it happens."""
+
+    trace: Trace
+    options: Options
+    store: SharedStore
+    clientele: Clientele
+    api: ModelApi
+    last_transition: int = 0
+    markers: dict[Key, str] = field(default_factory=dict)
+    keys: dict[str, Key] = field(default_factory=dict)
+    unwhole_lists: list[datetime] = field(default_factory=list)
+    unpaid_in_lists: set[str] = field(default_factory=set)
+    """What the lists of the quiet tail showed as unpaid."""
+    doubles_shown: set[Key] = field(default_factory=set)
+    """Of which a list of the quiet tail showed more than one."""
+    raced: set[Key] = field(default_factory=set)
+    """Of which a duplicate was paid in the moment between the last look at it and its delete."""
+    cleared: set[Key] = field(default_factory=set)
+    """For which a person found out that there is nothing at the API, and said so."""
+
+    def today(self) -> date:
+        return self.trace.now().astimezone(ZoneInfo(self.options.zone)).date()
+
+    # What the program puts on the wire
+
+    def leaving(self, marker: str, body: CreateBody, run_id: str, now: datetime) -> None:
+        """The bytes of a create leave now: its intent must be committed, its lease not over."""
+        key = (body.email, body.due_on)
+        if self.markers.setdefault(key, marker) != marker or self.keys.setdefault(marker, key) != key:
+            self.trace.violated(f"{body.email} {body.due_on} and marker {marker} are not one and the same")
+        rows = self.store.rows(
+            """SELECT p.state, p.run_id, p.lease_until, p.due_on, p.amount_micros, s.email,
+                 (SELECT count(*) FROM attempts a
+                  WHERE a.payment_id = p.id AND a.run_id = ? AND a.outcome IS NULL)
+               FROM payments p JOIN subscriptions s ON s.id = p.subscription_id WHERE p.marker = ?""",
+            run_id,
+            marker,
+        )
+        fault = self._intent_fault(rows, body, run_id, now)
+        if fault:
+            self.trace.violated(f"a create left for {body.email} {body.due_on} by {run_id}, but {fault}")
+        agreement = self.clientele.by_email(body.email)
+        if agreement is not None and agreement.status == ACTIVE:
+            agreement.through(self.today(), certain=False)
+        if agreement is None or date.fromisoformat(body.due_on) not in agreement.mays:
+            self.trace.violated(f"{body.email} was charged for {body.due_on}, when nothing was due")
+
+    def _intent_fault(self, rows: list[tuple[Any, ...]], body: CreateBody, run_id: str, now: datetime) -> str:
+        if not rows:
+            return "its payment is not in the database"
+        state, owner, lease, due_on, amount, email, attempts = rows[0]
+        if state == "unknown" and self.options.skew:
+            self.trace.count("recovered by a clock that is ahead while its sender was still at it")
+            return ""  # no harm: it's looked for only a quiet window after
+        if state != "sending":
+            return f"its row is {state}"
+        if owner != run_id:
+            return f"its row is held by {owner}"
+        if _instant(lease) <= now:
+            return "its lease is over"
+        if attempts != 1:
+            return f"it has {attempts} open attempts of this run"
+        if (due_on, amount, email) != (body.due_on, body.amount_micros, body.email):
+            return "it says something else than its row"
+        return ""
+
+    # What the API does
+
+    def made(self, remote: Remote) -> None:
+        """A create took effect. Only the network's own doubles may be the second of their kind."""
+        for other in self.api.by_key[remote.key]:
+            if other is remote:
+                continue
+            if other.wire == remote.wire:
+                self.trace.count("remote payments made twice by the network")
+            elif self.options.restores and other.deleted_by.startswith("person"):
+                self.trace.count("deleted by hand, forgotten by a restore, made anew (residual)")
+            elif remote.key not in self.cleared:
+                self.trace.violated(
+                    f"{remote.key[0]} {remote.key[1]} was charged twice: {other.remote_id} of wire "
+                    f"{other.wire} and {remote.remote_id} of wire {remote.wire}"
+                )
+
+    def deleted(self, remote: Remote) -> None:
+        """A run may delete unpaid extras only, and never the last one."""
+        if remote.deleted_by.startswith("person"):
+            return
+        self.trace.count("duplicates swept")
+        who = f"{remote.deleted_by} deleted {remote.remote_id} ({remote.key[0]} {remote.key[1]})"
+        if remote.seen_unpaid_at < 0:
+            self.trace.violated(f"{who}, and never looked whether it was paid")
+        elif remote.paid:
+            self.trace.count("paid between the last look and the delete (residual)")
+            self.raced.add(remote.key)
+        elif not self.api.live(remote.key) and not self._done_with(remote.key):
+            self.trace.violated(f"{who}, and no other is left")
+
+    def _done_with(self, key: Key) -> bool:
+        """Whether nothing more is owed: it was paid, or a person voided it."""
+        if any(remote.paid for remote in self.api.by_key[key]):
+            return True
+        return ("void",) in self.store.rows(
+            "SELECT p.state FROM payments p JOIN subscriptions s ON s.id = p.subscription_id "
+            "WHERE s.email = ? AND p.due_on = ?",
+            *key,
+        )
+
+    def listed(self, rows: list[Shown], cap: int, limit: int) -> None:
+        """Note the lists that prove nothing: stale, capped, cut at the limit, or lacking some of ours."""
+        shown = {row.remote_id for row in rows[:cap]}
+        if self.api.calm:
+            self.unpaid_in_lists |= {row.remote_id for row in rows[:cap] if not row.paid}
+            keys = Counter(self.api.records[remote_id].key for remote_id in shown)
+            self.doubles_shown |= {key for key, count in keys.items() if count > 1}
+        live = {r.remote_id for r in self.api.records.values() if r.live}
+        if len(rows) >= limit or not live <= shown or not self.counted_on() <= shown:
+            self.unwhole_lists.append(self.trace.now())
+            self.trace.count("list: not whole")
+
+    def counted_on(self) -> set[str]:
+        """The remote payments that the program knows of."""
+        rows = self.store.rows(
+            "SELECT remote_id FROM payments WHERE remote_id IS NOT NULL AND attention = '' "
+            "AND state IN ('open', 'paid', 'uncollectible')"
+        )
+        return {row[0] for row in rows}
+
+    # What the program commits
+
+    def committed(self, who: str) -> None:
+        """A transaction of `who` was committed: look at each transition of a payment in it."""
+        rows = self.store.rows(
+            """SELECT t.id, t.old, t.new, t.cause, s.email, p.due_on, p.deadline_at
+               FROM sim_transitions t JOIN payments p ON p.id = t.payment_id
+               JOIN subscriptions s ON s.id = p.subscription_id WHERE t.id > ? ORDER BY t.id""",
+            self.last_transition,
+        )
+        for number, old, new, cause, email, due_on, deadline in rows:
+            self.last_transition = number
+            move = f"{old}>{new}"
+            self.trace.note(who, f"{email} {due_on} {move}", cause)
+            self.trace.count(f"payment {move}")
+            if move not in LEGAL:
+                self.trace.violated(f"{email} {due_on} went from {old or 'nothing'} to {new}")
+            elif move in ("unknown>planned", "sending>planned") and not who.startswith("person"):
+                if self.api.may_come((email, due_on)):
+                    self.trace.violated(f"{email} {due_on} {move}, though it exists or will")
+            elif new == "parked":
+                self._parked((email, due_on), cause, deadline)
+
+    def _parked(self, key: Key, cause: str, deadline: str) -> None:
+        """Is there a cause in the world for which nothing could be proved?"""
+        self.trace.count(f"parked: {cause.partition(';')[0]}")
+        if cause.startswith("proved not to exist"):
+            fine = self.options.settings.reconcile.when_absent == "park"
+        elif "bears its marker" in cause:
+            fine = "stored_wrong" in self.options.create_faults
+        else:
+            ended = _instant(deadline)
+            fine = sum(at >= ended for at in self.unwhole_lists) >= _LEAST_LOOKS
+            if self.trace.now() - ended < _LEAST_PARKING_TIME:
+                self.trace.violated(f"{key[0]} {key[1]} was parked only {self.trace.now() - ended} after")
+        if not fine:
+            self.trace.violated(f"{key[0]} {key[1]} was parked without a cause in the world: {cause}")
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)

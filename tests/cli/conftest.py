@@ -1,3 +1,0 @@
-from tests.world import business, new_business, sandbox, shared_sandbox
-
-__all__ = ["business", "new_business", "sandbox", "shared_sandbox"]

@@ -1,0 +1,381 @@
+"""Reading, changing and deleting records; and where the calls and the payers are sent."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import date
+from typing import Any
+
+import pytest
+
+from billing.config.schema import Mileston
+from billing.core.outcomes import RemotePayment
+from billing.errors import ConfigError, GatewayError
+from billing.gateway import (
+    CallFailed,
+    Invoice,
+    MilestonClient,
+    MilestonGateway,
+    PaymentLink,
+    RecurringPayment,
+    Unauthorized,
+)
+from tests.support.scripted_api import (
+    EMAIL,
+    LATER,
+    MARKER,
+    NOW,
+    ScriptedApi,
+    Step,
+    answer,
+    client,
+    payment,
+    raw,
+    reply,
+    run_script,
+)
+
+OURS: dict[str, Any] = {
+    "recurringPaymentId": "rp_1",
+    "amount": "19.90",
+    "subscriptionName": f"Gold [{MARKER}]",
+    "subscriberFullName": "Zoë",
+    "subscriberEmail": EMAIL,
+    "currentPaymentStatus": "paid",
+    "recurringDate": "2026-02-01T00:00:00.000Z",
+    "recurringInterval": 30,
+}
+
+
+def one(record: object, status: int = 200) -> Step:
+    return reply(status, {"statusCode": status, "message": "ok", "recurringPaymentData": record})
+
+
+def listed(*records: object) -> list[RemotePayment]:
+    _, run = run_script(one(list(records)))
+    return run(lambda made: made.list(10))
+
+
+def test_a_listed_payment() -> None:
+    assert listed(OURS) == [RemotePayment("rp_1", MARKER, 19_900_000, EMAIL, paid=True)]
+    assert listed() == []
+
+
+@pytest.mark.parametrize("status", ["unpaid", "PAID", None, True, "", ["paid"]])
+def test_only_the_word_paid_is_paid(status: object) -> None:
+    assert listed({**OURS, "currentPaymentStatus": status})[0].paid is False
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"subscriptionName": "Gold"}, {"marker": None}),
+        ({"subscriptionName": None}, {"marker": None}),
+        ({"subscriptionName": ["x"]}, {"marker": None}),
+        ({"subscriptionName": "Gold [RB-TOOSHORT]"}, {"marker": None}),
+        ({"amount": "free"}, {"amount_micros": None}),
+        ({"amount": "-1"}, {"amount_micros": None}),
+        ({"amount": None}, {"amount_micros": None}),
+        ({"amount": 1e300}, {"amount_micros": None}),
+        ({"amount": 20}, {"amount_micros": 20_000_000}),
+        ({"subscriberEmail": 7}, {"email": ""}),
+        ({"recurringDate": "yesterday"}, {}),
+        ({"recurringPaymentId": 12}, {"remote_id": "12"}),
+    ],
+)
+def test_an_unreadable_field_is_no_error(change: dict[str, Any], expected: dict[str, Any]) -> None:
+    shown = listed({**OURS, **change})[0]
+    usual = RemotePayment("rp_1", MARKER, 19_900_000, EMAIL, paid=True)
+    wanted = {name: expected.get(name, getattr(usual, name)) for name in usual.__slots__}
+    assert shown == RemotePayment(**wanted)
+
+
+def test_what_is_no_record_still_counts() -> None:
+    """Were it left out, a full list would look like one that was not cut off at its limit."""
+    shown = listed(OURS, None, 5, [], {}, {"recurringPaymentId": "a b"}, OURS)
+    assert len(shown) == 7
+    assert [payment.remote_id for payment in shown] == ["rp_1", "", "", "", "", "", "rp_1"]
+
+
+@pytest.mark.parametrize("remote_id", [None, "", "a b", "..", {}])
+def test_a_payment_of_ours_without_an_id_fails_the_list(remote_id: object) -> None:
+    """It must neither count as absent nor be adopted."""
+    with pytest.raises(GatewayError, match="no usable id"):
+        listed({**OURS, "recurringPaymentId": remote_id})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"recurringPaymentData": None},
+        {"recurringPaymentData": {}},
+        {"recurringPaymentData": "[]"},
+        {"data": []},
+        {"statusCode": 500, "recurringPaymentData": []},
+        [],
+        b"",
+        b"<html>",
+        b"[" * 500_000,
+    ],
+)
+def test_a_list_without_its_array_is_an_error(body: object) -> None:
+    _, run = run_script(reply(200, body))
+    with pytest.raises(GatewayError, match="list recurring payment"):
+        run(lambda made: made.list(10))
+
+
+def test_the_size_limit_of_a_list_grows_with_its_length() -> None:
+    many = [OURS | {"recurringPaymentId": f"rp_{number}"} for number in range(5000)]  # about 1.3 MB
+    _, run = run_script(one(many), one(many), one(many))
+    assert len(run(lambda made: made.list(5000))) == 5000
+    _, run = run_script(one(many))
+    with pytest.raises(CallFailed, match="too large"):
+        run(lambda made: made.list(10))
+
+
+def test_limits_must_be_positive() -> None:
+    api, run = run_script()
+    with pytest.raises(ValueError, match="positive"):
+        run(lambda made: made.list(0))
+    assert api.connections == 0
+
+
+def test_getting_a_payment() -> None:
+    _, run = run_script(one(OURS), one({"recurringPaymentId": "rp_1"}))
+    assert run(lambda made: made.get("rp_1")) == RemotePayment("rp_1", MARKER, 19_900_000, EMAIL, paid=True)
+
+
+def test_getting_a_sparse_payment() -> None:
+    _, run = run_script(one({"recurringPaymentId": "rp_1"}))
+    assert run(lambda made: made.get("rp_1")) == RemotePayment("rp_1", None, None, "", paid=False)
+
+
+def test_what_is_not_there() -> None:
+    _, run = run_script(reply(404, {"message": "none"}), reply(404, b""))
+
+    async def scene(made: Any) -> tuple[object, object]:
+        return await made.get("rp_1"), await made.delete("rp_1")
+
+    assert run(scene) == (None, False)
+
+
+@pytest.mark.parametrize("data", [None, {}, [OURS], {**OURS, "recurringPaymentId": "rp_2"}])
+def test_another_record_than_the_one_asked_for_is_an_error(data: object) -> None:
+    _, run = run_script(one(data))
+    with pytest.raises(GatewayError, match="does not show the record"):
+        run(lambda made: made.get("rp_1"))
+
+
+@pytest.mark.parametrize("body", [{"statusCode": 200, "message": "Deleted"}, b"", b"gone", {}])
+def test_deleting(body: object) -> None:
+    _, run = run_script(reply(200, body))
+    assert run(lambda made: made.delete("rp_1")) is True
+
+
+def test_a_delete_whose_body_reports_a_failure_is_an_error() -> None:
+    _, run = run_script(reply(200, {"statusCode": 409, "message": "no"}))
+    with pytest.raises(GatewayError, match="reports a failure"):
+        run(lambda made: made.delete("rp_1"))
+
+
+CALLS: list[Callable[[MilestonGateway], Awaitable[Any]]] = [
+    lambda made: made.list(5),
+    lambda made: made.get("rp_1"),
+    lambda made: made.delete("rp_1"),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 409, 422, 429, 500, 503])
+def test_a_refused_call_says_what_and_why(
+    call: Callable[[MilestonGateway], Awaitable[Any]], status: int
+) -> None:
+    _, run = run_script(reply(status, {"message": f"no, {EMAIL}"}, "Retry-After: 7\r\n"))
+    with pytest.raises(CallFailed) as caught:
+        run(call)
+    error = caught.value
+    assert (error.status, error.unauthorized) == (status, status == 401)
+    assert isinstance(error, Unauthorized) is (status == 401)
+    assert error.retry_after_seconds == (7.0 if status in (429, 503) else None)
+    assert error.permanent is (status in (400, 401, 403, 404, 422))
+    assert f"recurring payment: HTTP {status}" in str(error)
+    assert EMAIL not in str(error)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    "step",
+    [
+        raw(b""),
+        raw(b"", then="reset"),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n1"),
+        raw(answer(200, b" " * 2_000_000)),
+    ],
+)
+def test_a_call_without_an_answer_fails(
+    call: Callable[[MilestonGateway], Awaitable[Any]], step: Step
+) -> None:
+    _, run = run_script(step)
+    with pytest.raises(GatewayError):
+        run(call)
+
+
+@pytest.mark.parametrize("remote_id", ["", ".", "..", "a b", "é", "a\r\nb", "x" * 201])
+def test_ids_that_the_api_could_not_have_given_are_not_sent(remote_id: str) -> None:
+    api, run = run_script()
+    for call in (lambda made: made.get(remote_id), lambda made: made.delete(remote_id)):
+        with pytest.raises(GatewayError, match="not an id"):
+            run(call)
+    assert api.connections == 0
+
+
+def test_creates_need_their_fields() -> None:
+    async def scene() -> None:
+        async with client("http://127.0.0.1:9/recurring-payment") as made:
+            with pytest.raises(ValueError, match="subscription_name, subscriber_name"):
+                await made.recurring_payments.create(RecurringPayment(amount_micros=1))
+            with pytest.raises(ValueError, match="needs item_name, customer_email, due_on"):
+                await made.invoices.create(Invoice(amount_micros=1))
+            with pytest.raises(ValueError, match="needs amount_micros"):
+                await made.payment_links.create(PaymentLink(title="T"))
+
+    asyncio.run(scene())
+
+
+def test_the_other_resources_in_full() -> None:
+    """One life of a payment link and of an invoice, through the same code."""
+    link = {"paymentLinkId": "pl_1", "amount": "2.50", "title": "T"}
+    bill = {
+        "invoiceId": "in_1",
+        "amount": "3",
+        "itemName": "Chair",
+        "customerEmail": EMAIL,
+        "dueDate": "2026-02-28",
+    }
+    script = [
+        reply(201, {"paymentData": link, "paymentLink": "https://x.example/pl_1"}),
+        reply(200, {"paymentData": link, "paymentLink": "https://x.example/pl_1"}),
+        reply(200, {"paymentData": [link, {**link, "paymentLink": "https://x.example/2"}]}),
+        reply(200, {"paymentData": {**link, "title": "U"}}),
+        reply(200, {"statusCode": 200}),
+        reply(201, {"invoiceData": bill, "invoiceLink": "https://x.example/in_1"}),
+        reply(200, {"invoiceData": bill, "invoiceLink": 5}),
+        reply(201, {"invoiceData": {**bill, "itemName": "Table"}}),
+    ]
+
+    async def scene() -> None:
+        async with ScriptedApi(deque(script)) as api, client(api.url) as made:
+            links, invoices = made.payment_links, made.invoices
+            assert (await links.create(PaymentLink(amount_micros=2_500_000))).remote_id == "pl_1"
+            record = await links.get("pl_1")
+            assert record is not None
+            assert (record.fields.title, record.link) == ("T", "https://x.example/pl_1")
+            assert [each.link for each in await links.list(2)] == ["", "https://x.example/2"]
+            assert (await links.update("pl_1", PaymentLink(title="U"))).fields.title == "U"
+            assert await links.delete("pl_1")
+            asked = Invoice(
+                amount_micros=3_000_000, item_name="Chair", customer_email=EMAIL, due_on=date(2026, 2, 28)
+            )
+            assert (await invoices.create(asked)).remote_id == "in_1"
+            bill_record = await invoices.get("in_1")
+            assert bill_record is not None
+            assert (bill_record.fields, bill_record.link) == (asked, "")
+            assert (await invoices.create(asked)).mismatch
+
+    asyncio.run(scene())
+
+
+def test_calls_are_counted_for_whoever_wants_to_know() -> None:
+    seen: list[tuple[str, int | None, float]] = []
+
+    async def scene() -> None:
+        async with ScriptedApi(deque([one(OURS, 200), reply(503, {}), raw(b"")])) as api:
+            settings = Mileston(recurring_payment_url=api.url)
+            keys = ("key", "biz")
+            async with MilestonGateway(
+                settings, "Example", lambda: keys, lambda: NOW, on_call=lambda *call: seen.append(call)
+            ) as made:
+                await made.get("rp_1")
+                await made.create(payment(), LATER)
+                await made.create(payment(), LATER)
+
+    asyncio.run(scene())
+    assert [(name, status) for name, status, _ in seen] == [
+        ("get recurring payment", 200),
+        ("create recurring payment", 503),
+        ("create recurring payment", None),
+    ]
+    assert all(0 < seconds < 5 for *_, seconds in seen)
+
+
+# Addresses.
+
+
+def addresses(made: MilestonClient) -> list[str]:
+    return [str(each.wire.base_url) for each in (made.recurring_payments, made.payment_links, made.invoices)]
+
+
+def a_client(**values: Any) -> MilestonClient:
+    return MilestonClient(Mileston(**values), "Example", lambda: ("key", "biz"), lambda: NOW)
+
+
+def a_gateway(**values: Any) -> MilestonGateway:
+    return MilestonGateway(Mileston(**values), "Example", lambda: ("key", "biz"), lambda: NOW)
+
+
+def test_live_addresses_are_the_defaults() -> None:
+    assert addresses(a_client(environment="live")) == [
+        "https://recurring-service.mileston.co/recurring-payment",
+        "https://payment-service.mileston.co/payment-link",
+        "https://invoice-service.mileston.co/invoice",
+    ]
+
+
+def test_set_addresses_win() -> None:
+    given = {
+        "recurring_payment_url": "https://a.example/x",
+        "payment_link_url": "https://b.example/y",
+        "invoice_url": "https://c.example/z/",
+    }
+    assert addresses(a_client(environment="live", **given)) == [
+        "https://a.example/x",
+        "https://b.example/y",
+        "https://c.example/z",
+    ]
+
+
+def test_the_sandbox_never_calls_the_live_api() -> None:
+    with pytest.raises(ConfigError, match=r"mileston\.recurring_payment_url"):
+        a_gateway()
+    assert addresses(a_client(recurring_payment_url="http://127.0.0.1:8788/recurring-payment")) == [
+        "http://127.0.0.1:8788/recurring-payment",
+        "http://127.0.0.1:8788/payment-link",
+        "http://127.0.0.1:8788/invoice",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "url"),
+    [
+        ({"environment": "live"}, "https://checkout.mileston.co/recurring-payment/rp%2F1"),
+        (
+            {"recurring_payment_url": "http://127.0.0.1:8788/recurring-payment"},
+            "http://127.0.0.1:8788/checkout/recurring-payment/rp%2F1",
+        ),
+        (
+            {"recurring_payment_url": "http://[::1]:8788/recurring-payment"},
+            "http://[::1]:8788/checkout/recurring-payment/rp%2F1",
+        ),
+        (
+            {
+                "environment": "live",
+                "recurring_payment_url": "https://a.example/r",
+                "checkout_url": "https://pay.example/c",
+            },
+            "https://pay.example/c/recurring-payment/rp%2F1",
+        ),
+    ],
+)
+def test_the_checkout_page(values: dict[str, Any], url: str) -> None:
+    assert a_gateway(**values).checkout_url("rp/1") == url

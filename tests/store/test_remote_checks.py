@@ -1,0 +1,307 @@
+"""What a look at the API is judged by: which payments are lost, which remote ones must be listed."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from billing.core.markers import marker_for
+from billing.core.outcomes import RemotePayment
+from billing.core.reconciling import Coverage, KnownRemote, LostCreate, prove_coverage
+from billing.core.states import PaymentState as S
+from billing.lifecycle import payments as verbs
+from billing.store import payments, remote_checks
+from billing.store.connection import Database
+from billing.store.models import attempts
+from billing.store.models import payments as table
+from tests.support.databases import NOW, TODAY, a_payment, a_subscription
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+
+
+class Ledger:
+    """Payments of one subscription, each due a day before the last."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.subscription = a_subscription(db)
+        self.count = 0
+
+    def add(self, state: str = "open", remote_id: str | None = None, **changes: Any) -> int:
+        self.count += 1
+        if remote_id is not None:
+            changes |= {"remote_id": remote_id, "remote_by_at": NOW + MINUTE, "looked_at": NOW} | changes
+        return a_payment(self.db, self.subscription, TODAY - self.count * DAY, state=state, **changes)
+
+
+@pytest.fixture
+def ledger(db: Database) -> Ledger:
+    return Ledger(db)
+
+
+def read(db: Database, query: Any, *args: Any) -> Any:
+    with db.read() as connection:
+        return query(connection, *args)
+
+
+def row_of(db: Database, payment_id: int) -> Any:
+    return read(db, lambda tx: tx.execute(select(table).where(table.c.id == payment_id)).one())
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "due"),
+    [
+        ("unknown", {}, True),
+        ("unknown", {"next_look_at": NOW}, True),
+        ("unknown", {"next_look_at": NOW + MINUTE}, False),
+        ("planned", {"attempts": 1}, True),  # about to be sent a second time
+        ("planned", {}, False),
+        ("parked", {}, False),
+        ("open", {}, False),
+    ],
+)
+def test_when_a_look_is_due(ledger: Ledger, state: str, changes: dict[str, Any], due: bool) -> None:
+    assert not read(ledger.db, remote_checks.look_is_due, NOW)
+    ledger.add(state, **changes)
+    assert read(ledger.db, remote_checks.look_is_due, NOW) is due
+
+
+def test_what_is_lost_comes_by_id_with_what_judging_needs(ledger: Ledger) -> None:
+    unknown = ledger.add("unknown", absent_looks=1, absent_at=NOW, look_step=2, deadline_at=NOW + MINUTE)
+    parked, other = ledger.add("parked"), ledger.add("unknown", remote_from_at=None, deadline_at=None)
+    for state in set(S) - {S.UNKNOWN, S.PARKED}:
+        ledger.add(state)
+    with ledger.db.transaction() as tx:
+        first = remote_checks.lost_page(tx, 0, 2)
+        rest = remote_checks.lost_page(tx, first[-1].id, 2)
+    assert [row.id for row in [*first, *rest]] == [unknown, parked, other]
+    assert remote_checks.lost_create(first[0]) == LostCreate(
+        amount_micros=19_900_000,
+        email="zoe.quillfeather@example.org",
+        started_at=NOW,
+        deadline_at=NOW + MINUTE,
+        absent_looks=1,
+        absent_at=NOW,
+        look_step=2,
+    )
+    without = remote_checks.lost_create(rest[0])
+    assert (without.started_at, without.deadline_at) == (NOW, NOW)  # when it was planned
+    assert read(ledger.db, remote_checks.count_unknown) == 2
+
+
+def test_the_oldest_unknown_attempt(ledger: Ledger) -> None:
+    assert read(ledger.db, remote_checks.earliest_lost) is None
+    ledger.add("unknown", remote_from_at=NOW)
+    ledger.add("unknown", remote_from_at=NOW - MINUTE)
+    ledger.add("parked", remote_from_at=NOW - DAY)
+    assert read(ledger.db, remote_checks.earliest_lost) == NOW - MINUTE
+
+
+def test_known_remote_payments_come_with_when_they_were_made(ledger: Ledger) -> None:
+    for state in ("open", "uncollectible", "paid"):
+        ledger.add(state, f"r-{state}")
+    ledger.add("open", "r-unasked")
+    ledger.add("open", "r-no-time", remote_from_at=None)
+    asked = ["r-open", "r-uncollectible", "r-paid", "r-no-time", "r-stranger"]
+    made = KnownRemote(NOW, NOW + MINUTE)
+    assert read(ledger.db, remote_checks.known_remotes, asked) == dict.fromkeys(asked[:3], made)
+    assert read(ledger.db, remote_checks.count_live) == 5
+
+
+def test_many_remote_payments_are_looked_up_in_pieces(ledger: Ledger) -> None:
+    ledger.add("open", "r-last")
+    asked = [f"stranger-{i}" for i in range(2500)] + ["r-last"]
+    assert list(read(ledger.db, remote_checks.known_remotes, asked)) == ["r-last"]
+
+
+@pytest.mark.parametrize(
+    "standing_in",
+    [
+        {"state": "void"},
+        {"state": "open", "attention": "it vanished"},
+        {"state": "paid", "attention": "unpaid again"},
+    ],
+)
+def test_a_void_or_flagged_payment_does_not_stand_in_for_one_that_is_missing(
+    ledger: Ledger, standing_in: dict[str, Any]
+) -> None:
+    # A list that is stale shows what it should not, and lacks what it should show.
+    ledger.add(remote_id="r-missing")
+    ledger.add(remote_id="r-listed", **standing_in)
+    listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", paid=False)]
+    known = read(ledger.db, remote_checks.known_remotes, ["r-listed"])
+    assert prove_coverage(listed, 10, known, read(ledger.db, remote_checks.count_live)) == Coverage(
+        complete=False
+    )
+
+
+def test_a_payment_that_is_known_to_have_vanished_need_not_be_listed(ledger: Ledger) -> None:
+    ledger.add(remote_id="r-vanished", attention="it vanished")
+    ledger.add(remote_id="r-listed")
+    listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", paid=False)]
+    known = read(ledger.db, remote_checks.known_remotes, ["r-listed"])
+    assert prove_coverage(listed, 10, known, read(ledger.db, remote_checks.count_live)).complete
+
+
+def test_payments_are_found_by_their_markers(ledger: Ledger) -> None:
+    payment = ledger.add("planned")
+    marker = row_of(ledger.db, payment).marker
+    found = read(ledger.db, remote_checks.by_marker, [marker, "RB-NOBODY"])
+    assert list(found) == [marker]
+    assert (found[marker].id, found[marker].reference) == (payment, "acme")
+    assert read(ledger.db, remote_checks.by_marker, []) == {}
+
+
+def test_what_a_look_taught_is_written_of_unknown_payments_alone(ledger: Ledger) -> None:
+    unknown, adopted = ledger.add("unknown"), ledger.add("open")
+    taught = {"absent_looks": 1, "absent_at": NOW, "look_step": 3, "next_look_at": NOW + MINUTE}
+    with ledger.db.transaction() as tx:
+        remote_checks.note_looks(tx, [{"id": row_id, **taught} for row_id in (unknown, adopted)])
+        remote_checks.note_looks(tx, [])
+    row = row_of(ledger.db, unknown)
+    assert (row.absent_looks, row.absent_at, row.look_step, row.next_look_at) == (1, NOW, 3, NOW + MINUTE)
+    assert row_of(ledger.db, adopted).absent_looks == 0
+
+
+def test_unpaid_payments_come_by_their_last_look_in_pages(ledger: Ledger) -> None:
+    second = ledger.add(remote_id="b", looked_at=NOW - MINUTE)
+    first = ledger.add("uncollectible", remote_id="a", looked_at=NOW - DAY)  # paid late is still paid
+    third = ledger.add(remote_id="c", looked_at=NOW - MINUTE)
+    ledger.add(remote_id="fresh", looked_at=NOW)
+    ledger.add("paid", remote_id="paid", looked_at=NOW - DAY)
+    beginning = (datetime.min.replace(tzinfo=NOW.tzinfo), 0)
+    page = read(ledger.db, remote_checks.unpaid_page, NOW, beginning, 2)
+    rest = read(ledger.db, remote_checks.unpaid_page, NOW, (page[-1].looked_at, page[-1].id), 2)
+    assert [row.id for row in [*page, *rest]] == [first, second, third]
+    assert read(ledger.db, remote_checks.count_unpaid, NOW) == 3
+
+
+def test_what_is_still_unpaid_is_locked_with_its_state(ledger: Ledger) -> None:
+    open_, late = ledger.add(remote_id="a"), ledger.add("uncollectible", remote_id="b")
+    paid = ledger.add("paid", remote_id="c")
+    with ledger.db.transaction() as tx:
+        assert remote_checks.lock_unpaid(tx, [open_, late, paid, 4711]) == {
+            open_: "open",
+            late: "uncollectible",
+        }
+        assert remote_checks.lock_unpaid(tx, []) == {}
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+def test_an_unpaid_payment_is_settled_by_one_worker(ledger: Ledger) -> None:
+    first, second = ledger.add(remote_id="a"), ledger.add(remote_id="b")
+    with ledger.db.transaction() as one, ledger.db.transaction() as other:
+        other.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        assert remote_checks.lock_unpaid(one, [first]) == {first: "open"}
+        assert remote_checks.lock_unpaid(other, [first, second]) == {second: "open"}
+
+
+def test_a_look_is_noted_with_its_run_on_unpaid_payments_alone(ledger: Ledger) -> None:
+    open_, paid = ledger.add(remote_id="a"), ledger.add("paid", remote_id="b")
+    with ledger.db.transaction() as tx:
+        remote_checks.note_unpaid(tx, [open_, paid], "run-1", NOW + DAY)
+    assert (row_of(ledger.db, open_).looked_at, row_of(ledger.db, open_).looked_run_id) == (
+        NOW + DAY,
+        "run-1",
+    )
+    assert row_of(ledger.db, paid).looked_at == NOW
+
+
+def test_what_was_booked_as_paid_is_found_by_remote_id(ledger: Ledger) -> None:
+    paid = ledger.add("paid", remote_id="paid")
+    ledger.add(remote_id="open")
+    rows = read(ledger.db, remote_checks.paid_among, ["paid", "open", "stranger"])
+    assert [row.id for row in rows] == [paid]
+
+
+def test_a_payment_stands_for_another_remote_payment_only_if_nobody_was_faster(ledger: Ledger) -> None:
+    payment = ledger.add(remote_id="old")
+    with ledger.db.transaction() as tx:
+        row = payments.find(tx, payment)
+        assert row is not None
+        assert not verbs.replace_remote(tx, "run:1", NOW, row, "other", "new")
+        assert verbs.replace_remote(tx, "run:1", NOW, row, "old", "new")
+    assert row_of(ledger.db, payment).remote_id == "new"
+
+
+@pytest.mark.parametrize(
+    ("changes", "comes"),
+    [
+        ({}, True),
+        ({"next_dun_on": TODAY - DAY}, True),
+        ({"next_dun_on": TODAY + DAY}, False),
+        ({"next_dun_on": None}, False),
+        ({"looked_run_id": "run-0"}, False),  # not read in this cycle: never dun blindly
+        ({"looked_run_id": None}, False),
+        ({"attention": "it vanished"}, False),
+        ({"state": "paid"}, False),
+        ({"state": "uncollectible"}, False),
+    ],
+)
+def test_what_is_overdue_was_read_as_unpaid_in_this_very_run(
+    ledger: Ledger, changes: dict[str, Any], comes: bool
+) -> None:
+    payment = ledger.add(**({"remote_id": "a", "next_dun_on": TODAY, "looked_run_id": "run-1"} | changes))
+    with ledger.db.transaction() as tx:
+        rows = remote_checks.overdue_page(tx, TODAY, "run-1", 0, 9)
+        assert [row.id for row in rows] == ([payment] if comes else [])
+        assert remote_checks.overdue_page(tx, TODAY, "run-1", payment, 9) == []
+
+
+def test_a_step_of_dunning_is_noted_while_the_payment_is_open(ledger: Ledger) -> None:
+    open_, paid = ledger.add(remote_id="a"), ledger.add("paid", remote_id="b")
+    with ledger.db.transaction() as tx:
+        for payment in (open_, paid):
+            remote_checks.note_dunning(tx, payment, '[[1], 5, "keep"]', 1, TODAY + DAY)
+    row = row_of(ledger.db, open_)
+    assert (row.dunning_policy, row.dunning_step, row.next_dun_on) == ('[[1], 5, "keep"]', 1, TODAY + DAY)
+    assert row_of(ledger.db, paid).dunning_step == 0
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("scan", ["lost", "overdue"])
+def test_a_worker_skips_what_another_judges_without_waiting(ledger: Ledger, scan: str) -> None:
+    first, second = ledger.add(remote_id="a"), ledger.add(remote_id="b")
+    with ledger.db.transaction() as tx:
+        tx.execute(update(table).values(next_dun_on=TODAY, looked_run_id="run-1"))
+    if scan == "lost":
+        first, second = ledger.add("unknown"), ledger.add("parked")
+
+    def page(tx: Any, limit: int) -> list[int]:
+        found = (
+            remote_checks.lost_page(tx, 0, limit)
+            if scan == "lost"
+            else remote_checks.overdue_page(tx, TODAY, "run-1", 0, limit)
+        )
+        return [row.id for row in found]
+
+    with ledger.db.transaction() as one, ledger.db.transaction() as other:
+        other.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        assert (page(one, 1), page(other, 9)) == ([first], [second])
+
+
+def test_whether_anything_was_ever_sent(db: Database) -> None:
+    payment = a_payment(db, a_subscription(db))
+    with db.transaction() as tx:
+        assert not remote_checks.has_ever_sent(tx)
+        values = {"payment_id": payment, "number": 1, "run_id": "run-1", "started_at": NOW}
+        tx.execute(insert(attempts).values(values))
+        assert remote_checks.has_ever_sent(tx)
+
+
+def test_what_is_planned_or_held_is_unsent(db: Database) -> None:
+    subscription = a_subscription(db)
+    markers = {
+        state: row_of(db, a_payment(db, subscription, TODAY + n * DAY, state=state)).marker
+        for n, state in enumerate(S)
+    }
+    many = [marker_for("somebody-else", TODAY + n * DAY) for n in range(1200)]
+    with db.read() as connection:
+        found = {
+            state
+            for state, marker in markers.items()
+            if remote_checks.is_any_unsent(connection, [*many, marker])
+        }
+        assert found == {S.PLANNED, S.HELD}
+        assert not remote_checks.is_any_unsent(connection, [])
