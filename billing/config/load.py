@@ -1,4 +1,4 @@
-"""Reads config.toml and the environment into a checked `Config`, or names every fault at once."""
+"""Reads config.toml and the environment into a checked `Config`, or reports every fault at once."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
     """Read the configuration.
 
     `path` wins over `BILLING_CONFIG`, which wins over `config.toml` in the working directory; with
-    none of the three the defaults hold. Raises `ConfigError` with one message a fault.
+    none of the three the defaults apply. Raises `ConfigError` with one message for each fault.
     """
     environ = os.environ if environ is None else environ
     chosen = _choose(path, environ)
@@ -109,7 +109,9 @@ def _take_file(path: Path, values: dict[str, dict[str, Any]], origins: dict[str,
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError([f"{path}: can't be read: {error.strerror}; name another with --config"]) from error
+        raise ConfigError(
+            [f"{path}: can't be read: {error.strerror}; give another file with --config"]
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: not valid TOML: {error}"]) from error
     for section, table in document.items():
@@ -140,7 +142,7 @@ def _take_environment(
 
 
 def _from_text(section: str, key: str, text: str) -> object:
-    """An environment's text as the TOML value it stands for; strings stay as they are."""
+    """The text of an environment variable as the TOML value it stands for; strings stay as they are."""
     default = getattr(Settings.model_fields[section].default, key)
     if isinstance(default, str):
         return text
@@ -155,7 +157,7 @@ def _from_text(section: str, key: str, text: str) -> object:
 def _validate(
     values: dict[str, dict[str, Any]], origins: Mapping[str, Origin], faults: list[str]
 ) -> tuple[Settings, set[str]]:
-    """The settings, and the keys of wrong values: their defaults stand in for them in further checks."""
+    """The settings, and the keys of wrong values: their defaults are used in further checks."""
     try:
         return Settings.model_validate(values), set()
     except ValidationError as error:
@@ -178,7 +180,7 @@ def _validate(
 def _explain(place: str, fault: Any) -> str:
     given = without_secrets(fault["input"])
     if place in Settings.model_fields:
-        return f"{given!r}: this is a section; write [{place}] and its keys below"
+        return f"{given!r}: this is a section; write [{place}] on a line of its own and its keys below it"
     if fault["type"] == "extra_forbidden":
         return f"there is no such setting{_nearest(place)}"
     if fault["type"] == "value_error":
@@ -207,7 +209,7 @@ def _all_keys() -> list[str]:
 
 
 def _cross_check(settings: Settings, secrets: Mapping[str, Secret]) -> list[str]:
-    """Faults that show only when several values are seen together."""
+    """Faults that appear only when several values are checked together."""
     faults = []
     mileston, mail = settings.mileston, settings.mail
     urls = {

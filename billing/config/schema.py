@@ -59,11 +59,11 @@ def _url(value: str) -> str:
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise ValueError("write an absolute URL that starts with https://")
     if "@" in parts.netloc:
-        raise ValueError("a URL must not hold a user name or password; keys come from the environment")
+        raise ValueError("a URL must not contain a user name or password; keys come from the environment")
     if parts.query or parts.fragment:
-        raise ValueError("a base URL has no query and no fragment")
+        raise ValueError("a base URL must have no query and no fragment")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError("http:// is accepted for loopback addresses alone; use https://")
+        raise ValueError("http:// is accepted only for loopback addresses; use https://")
     return value.rstrip("/")
 
 
@@ -103,7 +103,7 @@ def host_and_port(value: str) -> tuple[str, int]:
 
 def _textfile(value: str) -> str:
     if value and not value.endswith(".prom"):
-        raise ValueError("the node exporter reads files that end in .prom")
+        raise ValueError("the node exporter reads only files that end in .prom")
     return value
 
 
@@ -129,7 +129,7 @@ class Business(Section):
     cancel_url: Url = ""
     """Where a subscriber cancels; `{reference}` is put in. Empty: the mail says to reply."""
     operator_address: Address = ""
-    """Who gets the run digest when something needs a person; empty: nobody."""
+    """Who receives the run digest when something needs a person; empty: nobody."""
 
 
 class Database(Section):
@@ -180,7 +180,7 @@ class Dunning(Section):
 
 class Settle(Section):
     max_gets_per_run: Annotated[int, Field(ge=0)] = 500
-    """Single status reads a run for payments that the list did not show."""
+    """Most single status reads in one run, for payments that the list did not show."""
 
 
 class Mail(Section):
@@ -199,7 +199,7 @@ class Mail(Section):
     on_unknown: Literal["hold", "resend"] = "hold"
     calendar_attachment: bool = False
     digest_when_well: bool = False
-    """A digest a day also when nothing needs the operator."""
+    """One digest a day even when nothing needs the operator."""
 
 
 class Schedule(Section):
@@ -214,14 +214,14 @@ class Watch(Section):
     textfile: Annotated[str, AfterValidator(_textfile)] = ""
     """Where `run-once` writes metrics for the node exporter; empty: nowhere."""
     ping_url: Url = ""
-    """Told of every cycle: at its start (/start), its success, and its failure (/fail); empty: nobody."""
+    """Called at each cycle's start (/start), success, and failure (/fail); empty: not called."""
     jitter_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
-    """`run-once --quiet` waits up to so long first, so that many machines don't start at once."""
+    """`run-once --quiet` waits up to this long first, so that not all machines start at once."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class Settings(Section):
-    """The whole configuration; a section a table of config.toml."""
+    """The whole configuration; each section is a table of config.toml."""
 
     business: Business = Business()
     database: Database = Database()
@@ -247,9 +247,9 @@ def shown(key: str, value: object) -> object:
 
 
 def without_secrets(value: object) -> object:
-    """A value that was refused; of a URL neither user nor query, for either may be a key.
+    """A rejected value for a message; a URL without user and query, for either may be a key.
 
-    Up to the last @, because a password may hold every sign that ends it in a well-formed URL.
+    Up to the last @, because a password may contain any character that would end it in a well-formed URL.
     """
     if not isinstance(value, str) or "://" not in value:
         return value

@@ -30,7 +30,7 @@ def name_with_marker(plan: str, marker: str) -> str:
 def find_marker(subscription_name: str) -> str | None:
     """The last marker in a `subscriptionName`, or None.
 
-    The last, because the program puts its own at the end, behind whatever a plan's name holds.
+    The last, because the program puts its own at the end, after whatever a plan's name contains.
     """
     found = _MARKER.findall(subscription_name)
     return f"RB-{found[-1]}" if found else None

@@ -1,4 +1,4 @@
-"""What came of a call to the payments API: facts the gateway reports and the cycle decides on."""
+"""The result of a call to the payments API: facts that the gateway reports and the cycle decides on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 class OutcomeKind(StrEnum):
     CREATED = "created"  # 2xx, and the echo matches what was asked for
-    REFUSED = "refused"  # a definite no about this payment: 400, 403, 404, 422
+    REFUSED = "refused"  # this payment was definitely rejected: 400, 403, 404, 422
     UNAUTHORIZED = "unauthorized"  # 401: the key is wrong, not the payment
     NOT_SENT = "not_sent"  # proved: no byte of the request left
     UNKNOWN = "unknown"  # everything else
@@ -21,7 +21,7 @@ class CreateOutcome:
 
     `detail` is safe to store and log: the API's message or the fault's class, never a key, name or
     address. `retry_after_seconds` is what a 429 or 503 asked for. `mismatch` marks a 2xx whose echo
-    differs from the request: it needs a person's eyes.
+    differs from the request: a person must look at it.
     """
 
     kind: OutcomeKind

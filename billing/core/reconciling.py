@@ -12,7 +12,7 @@ from billing.core.outcomes import RemotePayment
 # Kill Bill looks unknown payments up after 5 minutes, an hour, then daily, five times.
 BACK_OFF = (timedelta(minutes=5), timedelta(hours=1), *([timedelta(days=1)] * 5))
 VANISHED = "it is no longer at Mileston; if that was meant, void it"
-"""The attention of a payment whose remote payment is gone, until it is seen again."""
+"""The note on a payment whose remote payment is gone, until it is seen again."""
 
 PROOF = 2
 """So many looks at a list that covers the attempt, a quiet window apart, prove that it never took effect."""
@@ -33,7 +33,7 @@ class KnownRemote:
 class Coverage:
     """What a list provably covers: everything (`complete`), or all that was made after `back_to`.
 
-    `newest_first` is how our own payments stand in it, as far as they tell: no proof.
+    `newest_first` is the order in which our own payments seem to stand in it: an indication, no proof.
     """
 
     complete: bool
@@ -55,9 +55,9 @@ class Coverage:
 def prove_coverage(
     listed: Sequence[RemotePayment], limit: int, known: Mapping[str, KnownRemote], known_live: int
 ) -> Coverage:
-    """What does a list prove that was asked for with `limit`?
+    """What does a list that was requested with `limit` prove?
 
-    `known` are those of ours in the list, by remote id; `known_live` is how many of ours ought to be
+    `known` are those of ours in the list, by remote id; `known_live` is how many of ours should be
     there. A short list that lacks some of ours was cut by a cap or is stale, so it proves nothing.
     Neither the order nor a cap is documented, so neither is assumed: newest-first is believed only of
     a list that shows our own payments so.
@@ -108,7 +108,7 @@ class Finding(StrEnum):
     ABSENT = "absent"  # proved twice that it does not exist
     LOOK_AGAIN = "look_again"  # absent once, or too early to tell
     UNPROVED = "unproved"  # the list does not cover it
-    PARK = "park"  # no proof to be had
+    PARK = "park"  # cannot confirm whether it exists: a person decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def judge(
         if fitting:
             return Verdict(Finding.ADOPT, choose(fitting, coverage.newest_first))
         field = mismatch(matches[0], lost.amount_micros, lost.email)
-        cause = f"a remote payment bears its marker but another {field}"
+        cause = f"a remote payment bears its marker, but its {field} is not ours"
         return Verdict(Finding.PARK, matches[0], cause)
     if now < lost.deadline_at + quiet:
         return _again(lost, lost.deadline_at + quiet)
@@ -190,10 +190,13 @@ def _unproved(lost: LostCreate, now: datetime) -> Verdict:
     if now < lost.deadline_at + BACK_OFF[0]:
         return Verdict(Finding.UNPROVED, next_look_at=now, look_step=0)
     if lost.next_look_at is not None and now < lost.next_look_at:
-        # The list was read for another payment's sake: that is no step on the way to a person.
+        # The list was read because of another payment: that does not count as a step.
         return Verdict(Finding.UNPROVED, next_look_at=lost.next_look_at, look_step=lost.look_step)
     if lost.look_step >= len(BACK_OFF):
-        cause = "the list of remote payments never covered the time of the attempt"
+        cause = (
+            "cannot confirm whether it exists at Mileston: "
+            "the list of remote payments never covered the time of the attempt"
+        )
         return Verdict(Finding.PARK, cause=cause)
     return Verdict(
         Finding.UNPROVED, next_look_at=now + BACK_OFF[lost.look_step], look_step=lost.look_step + 1

@@ -21,8 +21,8 @@ from billing.gateway.resources import RECURRING_PAYMENTS, Record, RecurringPayme
 class MilestonGateway:
     """Creates, reads and deletes remote payments. Safe to use from many tasks of one event loop.
 
-    `credentials` gives (API key, business id) and is asked at every call. `clock` gives aware
-    instants; only deadlines and Retry-After dates are compared with it. `on_call` is told each
+    `credentials` returns (API key, business id) and is called for every request. `clock` returns aware
+    instants; only deadlines and Retry-After dates are compared with it. `on_call` receives each
     call's name, HTTP status (None without an answer) and seconds.
     """
 
@@ -41,10 +41,10 @@ class MilestonGateway:
         self._payments = self._client.recurring_payments
 
     async def create(self, request: PaymentRequest, send_by: datetime) -> CreateOutcome:
-        """Ask for one payment and say what is proved of it; see `CreateOutcome`.
+        """Create one payment and return what is proved about it; see `CreateOutcome`.
 
         Nothing is sent at or after `send_by`. Whatever is sent has an outcome within the time limit
-        of a call after that. A mismatch names its remote id too, if it has one: for a person, not
+        of a call after that. A mismatch carries its remote id too, if it has one: for a person, not
         as success. Raises nothing but `CancelledError`, which leaves the outcome unknown.
         """
         return await self._payments.create(
@@ -64,7 +64,7 @@ class MilestonGateway:
     async def list(self, limit: int) -> builtins.list[RemotePayment]:
         """Up to `limit` remote payments, in no promised order; those that aren't ours as well.
 
-        Exactly as many as the API sent, so that a length below `limit` means that there are no more.
+        Exactly as many as the API sent, so that fewer than `limit` means that there are no more.
         Raises `GatewayError`.
         """
         payments = [_as_payment(record) for record in await self._payments.list(limit)]

@@ -55,7 +55,7 @@ def test_a_dry_run_says_what_would_happen_and_leaves_no_trace(tmp_path: Path) ->
     assert document["payments"]["due"] == len(document["would_create"]) == 8
     assert len(document["would_mail"]) == 12
     assert {"subscription": "acme-team"}.items() <= document["would_create"][3].items()
-    assert "Nothing was touched." in plain.stdout
+    assert "Nothing was changed." in plain.stdout
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
@@ -107,7 +107,7 @@ def test_quiet_is_silent_when_all_is_well_and_speaks_on_stderr_when_not(business
 
     assert (well.returncode, well.stdout, well.stderr) == (0, "", "")
     assert (held.returncode, held.stdout) == (1, "")
-    assert "held by a brake" in held.stderr
+    assert "held (safety limit, catch-up or paused)" in held.stderr
 
 
 @pytest.mark.parametrize("text", ["tomorrow", "2026-13-01", "20260301", "2026-3-1"])

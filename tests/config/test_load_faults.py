@@ -50,7 +50,10 @@ LIVE = {"BILLING_MILESTON__ENVIRONMENT": "live", **SECRETS}
         ("cycle.max_amount_per_run = -5", "cycle.max_amount_per_run: -5: '-5' is not an amount"),
         ("cycle.max_amount_per_run = true", "cycle.max_amount_per_run: True: write an amount in USDC"),
         ("database.url = ''", "database.url: '': string should have at least 1 character"),
-        ("cycle = 5", "cycle: 5: this is a section; write [cycle] and its keys below"),
+        (
+            "cycle = 5",
+            "cycle: 5: this is a section; write [cycle] on a line of its own and its keys below it",
+        ),
         ("[[cycle]]\nconcurrency = 1", "cycle: [{'concurrency': 1}]: this is a section; write [cycle]"),
     ],
 )
@@ -164,7 +167,7 @@ def test_a_file_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing.toml", "."])
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match=r"can't be read: .*; name another with --config") as refused:
+    with pytest.raises(ConfigError, match=r"can't be read: .*; give another file with --config") as refused:
         load_config(tmp_path / name, {})
     assert refused.value.exit_code == 78
 
@@ -193,11 +196,11 @@ def test_an_address_is_accepted_in_the_sandbox(load: Load, url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("http://example.com", "http:// is accepted for loopback addresses alone"),
-        ("http://10.0.0.1", "http:// is accepted for loopback addresses alone"),
-        ("http://localhost.example.com", "http:// is accepted for loopback addresses alone"),
-        ("http://0x7f.1", "http:// is accepted for loopback addresses alone"),
-        ("http://0.0.0.0", "http:// is accepted for loopback addresses alone"),
+        ("http://example.com", "http:// is accepted only for loopback addresses"),
+        ("http://10.0.0.1", "http:// is accepted only for loopback addresses"),
+        ("http://localhost.example.com", "http:// is accepted only for loopback addresses"),
+        ("http://0x7f.1", "http:// is accepted only for loopback addresses"),
+        ("http://0.0.0.0", "http:// is accepted only for loopback addresses"),
         ("ftp://example.com", "write an absolute URL that starts with https://"),
         ("file:///etc/passwd", "write an absolute URL that starts with https://"),
         ("example.com/x", "write an absolute URL that starts with https://"),
@@ -206,9 +209,9 @@ def test_an_address_is_accepted_in_the_sandbox(load: Load, url: str) -> None:
         ("https://example.com:port", "not a URL"),
         ("https://example.com:99999", "not a URL"),
         ("https://[::1", "not a URL"),
-        ("https://example.com?limit=1", "a base URL has no query and no fragment"),
-        ("https://example.com#top", "a base URL has no query and no fragment"),
-        ("https://user@example.com", "a URL must not hold a user name or password"),
+        ("https://example.com?limit=1", "a base URL must have no query and no fragment"),
+        ("https://example.com#top", "a base URL must have no query and no fragment"),
+        ("https://user@example.com", "a URL must not contain a user name or password"),
         ("https://exam\\nple.com", "must be one line without control characters"),
         ("https://example.com/\\r\\nX-Evil: 1", "must be one line without control characters"),
     ],

@@ -98,7 +98,7 @@ def test_a_match_that_differs_is_parked_for_a_person(changes: dict[str, object],
     found = remote(**changes)
     verdict = judge(lost(), [found], EVERYTHING, T0 + DAY, QUIET)
     assert verdict.finding is Finding.PARK
-    assert verdict.cause == f"a remote payment bears its marker but another {field}"
+    assert verdict.cause == f"a remote payment bears its marker, but its {field} is not ours"
     assert mismatch(found, 19_900_000, "zoe@example.org") == field
 
 
@@ -258,7 +258,10 @@ def test_without_proof_it_is_looked_up_by_kill_bills_calendar_and_then_parked() 
         waits.append(verdict.next_look_at - now)
         create, now = after(create, verdict), verdict.next_look_at
     assert waits == [5 * MINUTE, HOUR, DAY, DAY, DAY, DAY, DAY]
-    assert verdict.cause == "the list of remote payments never covered the time of the attempt"
+    assert verdict.cause == (
+        "cannot confirm whether it exists at Mileston: "
+        "the list of remote payments never covered the time of the attempt"
+    )
 
 
 def test_the_first_five_minutes_of_uncovered_looks_cost_no_step() -> None:

@@ -60,7 +60,7 @@ def outcome_of(*script: Step) -> CreateOutcome:
 def test_a_wrong_echo_is_unknown_and_needs_a_person(wrong: dict[str, Any], named: str) -> None:
     outcome = outcome_of(echo(**wrong))
     assert (outcome.kind, outcome.mismatch, outcome.status) == (UNKNOWN, True, 201)
-    assert outcome.detail == f"the answer lacks or differs from what was sent in: {named}"
+    assert outcome.detail == f"Mileston's answer lacks these fields or differs from what was sent: {named}"
 
 
 def test_a_mismatch_names_the_record_for_the_person_who_looks() -> None:
