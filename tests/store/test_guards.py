@@ -21,7 +21,8 @@ from billing.store.lock import cycle_lock
 from billing.store.models import notices, subscriptions
 from billing.store.notices import dedupe_key, insert_notices, new_notice
 from billing.store.subscriptions import terms_of
-from tests.support.rig import DAY, QUIET, START, Rig
+from tests.support.fake_gateway import START
+from tests.support.rig import DAY, QUIET, Rig
 
 
 def test_these_tests_look_at_the_tree_that_they_stand_in() -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from billing.errors import WrongDatabase
-from billing.store import events, runs
+from billing.store import runs
 from billing.store.database import (
     Database,
     advance,
@@ -21,14 +21,9 @@ from billing.store.database import (
     restored_on,
 )
 from billing.store.models import identity, payments
-from tests.support.databases import NOW, TODAY, a_payment, a_subscription
+from tests.support.databases import NOW, TODAY, a_payment, a_subscription, owned
 
 DAY = timedelta(days=1)
-
-
-def owned(db: Database) -> Database:
-    claim_identity(db, "sandbox", "biz-1")
-    return db
 
 
 def own_row(db: Database) -> Any:
@@ -110,20 +105,6 @@ def test_each_cycle_is_a_generation(db: Database) -> None:
     assert generation(db) == 3
 
 
-def test_runs_are_recorded_with_their_end(db: Database) -> None:
-    owned(db)
-    with db.transaction() as tx:
-        assert runs.latest(tx) is None
-        runs.start(tx, "run-1", TODAY, NOW)
-        runs.start(tx, "run-2", TODAY, NOW + DAY)
-        runs.finish(tx, "run-1", "ok", '{"due": 1}', NOW + DAY)
-        newest, good = runs.latest(tx), runs.latest(tx, "ok")
-    assert newest is not None
-    assert good is not None
-    assert (newest.id, newest.outcome, newest.finished_at) == ("run-2", None, None)
-    assert (good.id, good.summary, good.finished_at) == ("run-1", '{"due": 1}', NOW + DAY)
-
-
 def test_a_database_that_is_where_it_was_is_not_restored(db: Database) -> None:
     owned(db)
     with db.transaction() as tx:
@@ -201,26 +182,3 @@ def test_a_restore_is_noticed_once(db: Database) -> None:
         assert not mark_restored(tx, TODAY + DAY, NOW, 7)
         assert restored_on(tx) == TODAY
     assert state_of(db, payment).state == "planned"
-
-
-def test_the_log_tells_all_about_a_subscription_oldest_first(db: Database) -> None:
-    with db.transaction() as tx:
-        events.record(
-            tx,
-            [
-                events.event(NOW, "run:1", "planned", "due 2026-02-01", subscription_id=1, payment_id=11),
-                events.event(NOW, "run:1", "planned", subscription_id=2, payment_id=12),
-                events.event(NOW, "person:zoe", "voided", payment_id=11),
-                events.event(NOW + DAY, "person:zoe", "changed", subscription_id=1),
-            ],
-        )
-        events.record(tx, [])
-        about = events.about(tx, 1, [11])
-        every = list(events.every(tx))
-    assert [(line.actor, line.action) for line in about] == [
-        ("run:1", "planned"),
-        ("person:zoe", "voided"),
-        ("person:zoe", "changed"),
-    ]
-    assert len(every) == 4
-    assert (about[0].at, about[0].detail) == (NOW, "due 2026-02-01")
