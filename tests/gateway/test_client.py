@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Any
 
@@ -10,15 +9,13 @@ import pytest
 
 from billing.config.schema import Mileston
 from billing.core.outcomes import RemotePayment
-from billing.errors import ConfigError, GatewayError
+from billing.errors import GatewayError
 from billing.gateway import (
     CallFailed,
     Invoice,
-    MilestonClient,
     MilestonGateway,
     PaymentLink,
     RecurringPayment,
-    Unauthorized,
 )
 from tests.support.scripted_api import (
     EMAIL,
@@ -27,7 +24,6 @@ from tests.support.scripted_api import (
     NOW,
     ScriptedApi,
     Step,
-    answer,
     client,
     payment,
     raw,
@@ -173,54 +169,6 @@ def test_deleting(body: object) -> None:
     assert run(lambda made: made.delete("rp_1")) is True
 
 
-def test_a_delete_whose_body_reports_a_failure_is_an_error() -> None:
-    _, run = run_script(reply(200, {"statusCode": 409, "message": "no"}))
-    with pytest.raises(GatewayError, match="reports a failure"):
-        run(lambda made: made.delete("rp_1"))
-
-
-CALLS: list[Callable[[MilestonGateway], Awaitable[Any]]] = [
-    lambda made: made.list(5),
-    lambda made: made.get("rp_1"),
-    lambda made: made.delete("rp_1"),
-]
-
-
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("status", [302, 400, 401, 403, 409, 422, 429, 500, 503])
-def test_a_refused_call_says_what_and_why(
-    call: Callable[[MilestonGateway], Awaitable[Any]], status: int
-) -> None:
-    _, run = run_script(reply(status, {"message": f"no, {EMAIL}"}, "Retry-After: 7\r\n"))
-    with pytest.raises(CallFailed) as caught:
-        run(call)
-    error = caught.value
-    assert (error.status, error.unauthorized) == (status, status == 401)
-    assert isinstance(error, Unauthorized) is (status == 401)
-    assert error.retry_after_seconds == (7.0 if status in (429, 503) else None)
-    assert error.permanent is (status in (400, 401, 403, 404, 422))
-    assert f"recurring payment: HTTP {status}" in str(error)
-    assert EMAIL not in str(error)
-
-
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize(
-    "step",
-    [
-        raw(b""),
-        raw(b"", then="reset"),
-        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n1"),
-        raw(answer(200, b" " * 2_000_000)),
-    ],
-)
-def test_a_call_without_an_answer_fails(
-    call: Callable[[MilestonGateway], Awaitable[Any]], step: Step
-) -> None:
-    _, run = run_script(step)
-    with pytest.raises(GatewayError):
-        run(call)
-
-
 @pytest.mark.parametrize("remote_id", ["", ".", "..", "a b", "é", "a\r\nb", "x" * 201])
 def test_ids_that_the_api_could_not_have_given_are_not_sent(remote_id: str) -> None:
     api, run = run_script()
@@ -310,72 +258,3 @@ def test_calls_are_counted_for_whoever_wants_to_know() -> None:
 
 
 # Addresses.
-
-
-def addresses(made: MilestonClient) -> list[str]:
-    return [str(each.wire.base_url) for each in (made.recurring_payments, made.payment_links, made.invoices)]
-
-
-def a_client(**values: Any) -> MilestonClient:
-    return MilestonClient(Mileston(**values), "Example", lambda: ("key", "biz"), lambda: NOW)
-
-
-def a_gateway(**values: Any) -> MilestonGateway:
-    return MilestonGateway(Mileston(**values), "Example", lambda: ("key", "biz"), lambda: NOW)
-
-
-def test_live_addresses_are_the_defaults() -> None:
-    assert addresses(a_client(environment="live")) == [
-        "https://recurring-service.mileston.co/recurring-payment",
-        "https://payment-service.mileston.co/payment-link",
-        "https://invoice-service.mileston.co/invoice",
-    ]
-
-
-def test_set_addresses_win() -> None:
-    given = {
-        "recurring_payment_url": "https://a.example/x",
-        "payment_link_url": "https://b.example/y",
-        "invoice_url": "https://c.example/z/",
-    }
-    assert addresses(a_client(environment="live", **given)) == [
-        "https://a.example/x",
-        "https://b.example/y",
-        "https://c.example/z",
-    ]
-
-
-def test_the_sandbox_never_calls_the_live_api() -> None:
-    with pytest.raises(ConfigError, match=r"mileston\.recurring_payment_url"):
-        a_gateway()
-    assert addresses(a_client(recurring_payment_url="http://127.0.0.1:8788/recurring-payment")) == [
-        "http://127.0.0.1:8788/recurring-payment",
-        "http://127.0.0.1:8788/payment-link",
-        "http://127.0.0.1:8788/invoice",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("values", "url"),
-    [
-        ({"environment": "live"}, "https://checkout.mileston.co/recurring-payment/rp%2F1"),
-        (
-            {"recurring_payment_url": "http://127.0.0.1:8788/recurring-payment"},
-            "http://127.0.0.1:8788/checkout/recurring-payment/rp%2F1",
-        ),
-        (
-            {"recurring_payment_url": "http://[::1]:8788/recurring-payment"},
-            "http://[::1]:8788/checkout/recurring-payment/rp%2F1",
-        ),
-        (
-            {
-                "environment": "live",
-                "recurring_payment_url": "https://a.example/r",
-                "checkout_url": "https://pay.example/c",
-            },
-            "https://pay.example/c/recurring-payment/rp%2F1",
-        ),
-    ],
-)
-def test_the_checkout_page(values: dict[str, Any], url: str) -> None:
-    assert a_gateway(**values).checkout_url("rp/1") == url
