@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select
 
 from billing.config import Settings
-from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RemotePayment
+from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RemotePayment, RemoteStatus
 from billing.core.states import SubscriptionStatus
 from billing.cycle.context import Context, nothing
 from billing.cycle.cycle import Step, run_cycle
@@ -103,14 +103,16 @@ class Api:
     def add(self, request: PaymentRequest, late_seconds: float = 0.0) -> str:
         """Let a create take effect; answers its id."""
         remote_id = f"remote-{len(self.made) + 1}"
-        remote = RemotePayment(remote_id, request.marker, request.amount_micros, request.email, paid=False)
+        remote = RemotePayment(
+            remote_id, request.marker, request.amount_micros, request.email, RemoteStatus.UNPAID
+        )
         self.made.append(Made(remote, self.clock() + timedelta(seconds=late_seconds)))
         return remote_id
 
     def pay(self, remote_id: str) -> None:
         for made in self.made:
             if made.remote.remote_id == remote_id:
-                made.remote = replace(made.remote, paid=True)
+                made.remote = replace(made.remote, status=RemoteStatus.PAID)
 
     @property
     def live(self) -> list[RemotePayment]:
@@ -124,7 +126,7 @@ class Api:
         moment = self.frozen_at or self.clock() - timedelta(seconds=self.lag_seconds)
         shown = [made.remote for made in self.made if made.at <= moment and not made.deleted]
         if self.believed_unpaid:
-            shown = [replace(remote, paid=False) for remote in shown]
+            shown = [replace(remote, status=RemoteStatus.UNPAID) for remote in shown]
         if self.newest_first:
             shown.reverse()
         return shown[:limit]
