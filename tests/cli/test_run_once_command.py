@@ -96,6 +96,7 @@ def test_a_future_date_is_refused_in_the_live_environment(business: Business) ->
         "--as-of",
         "2999-01-01",
         BILLING_MILESTON__ENVIRONMENT="live",
+        BILLING_RECONCILE__QUIET_SECONDS="120",
         BILLING_MILESTON__RECURRING_PAYMENT_URL="",
         MILESTON_API_KEY="a-live-key",
     )
@@ -114,7 +115,7 @@ def test_a_wrong_configuration_exits_78_with_every_fault(business: Business) -> 
     assert done.returncode == 78
     lines = done.stderr.splitlines()
     assert len(lines) == 3
-    assert any("did you mean cycle.concurrency?" in line for line in lines)
+    assert any("did you mean BILLING_CYCLE__CONCURRENCY?" in line for line in lines)
     assert any("mail.transport" in line and "'file', 'smtp' or 'console'" in line for line in lines)
     assert done.stdout == ""
 
