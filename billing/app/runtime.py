@@ -27,6 +27,7 @@ from billing.config import Config, Settings
 from billing.core.notices import Delivery, RenderedMail
 from billing.cycle.context import Context, Gateway, Transport, never, nothing
 from billing.cycle.cycle import STEPS, Step, run_cycle
+from billing.cycle.observe import observe
 from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.report import Report
@@ -44,7 +45,7 @@ SANDBOX_KEY = "sandbox-key"
 SANDBOX_BUSINESS = "sandbox-business"
 
 
-RECONCILE_STEPS = (recover, reconcile)
+RECONCILE_STEPS = (recover, observe, reconcile)
 
 
 def utc_now() -> datetime:

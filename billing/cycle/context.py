@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from billing.config import Settings
 from billing.core.brakes import BrakeLimits, Brakes
 from billing.core.notices import Delivery, NoticeFacts, RenderedMail
 from billing.core.outcomes import CreateOutcome, PaymentRequest, RemotePayment
+from billing.cycle.observation import Observation
 from billing.cycle.report import Report
 from billing.store.connection import Database
 
@@ -73,6 +75,8 @@ class Context:
     """Called with (step, done, total)."""
     checkpoint: Callable[[str], None] = nothing
     """Called at every named crash point; the crash campaign kills the process there."""
+    observation: Observation | None = None
+    """What the list showed in this cycle; None where no step needs it, or where it could not be read."""
     began: datetime = field(init=False)
     brakes: Brakes = field(init=False)
 
@@ -87,6 +91,17 @@ class Context:
                 cycle.max_consecutive_failures,
             )
         )
+
+    @property
+    def payable_from(self) -> date:
+        """The first day on which what is created now can be paid.
+
+        In live never before the real day, whatever day a run bills for: dunning counts from it.
+        """
+        if self.settings.mileston.environment != "live":
+            return self.as_of
+        today = self.clock().astimezone(ZoneInfo(self.settings.business.timezone)).date()
+        return max(self.as_of, today)
 
     @property
     def actor(self) -> str:

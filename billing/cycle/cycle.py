@@ -1,6 +1,7 @@
 """One pass over everything.
 
 recover     what a dead run left in the middle of sending becomes unknown
+observe     the list at Mileston is read once, if a step needs it
 reconcile   unknowns are looked up by marker: adopted, proved absent, or parked
 plan        due periods become payments, and schedules move on, in one transaction
 submit      intent committed, then socket; outcomes written back in groups
@@ -20,6 +21,7 @@ from billing.cycle.context import Context
 from billing.cycle.deliver import deliver
 from billing.cycle.digest import digest
 from billing.cycle.dun import dun
+from billing.cycle.observe import observe
 from billing.cycle.plan import plan
 from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
@@ -34,6 +36,7 @@ Step = Callable[[Context], Awaitable[None]]
 
 STEPS: tuple[Step, ...] = (
     recover,
+    observe,
     reconcile,
     plan,
     submit,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from billing.config import Settings
-from billing.core.dunning import DunningPolicy, FinalAction, decide_dunning, freeze_policy
+from billing.core.dunning import DunningDecision, DunningPolicy, FinalAction, decide_dunning, freeze_policy
 from billing.core.event_text import EventAction
 from billing.core.states import NoticeKind, SubscriptionStatus
 from billing.cycle.context import Context
+from billing.cycle.settle import apply_looks, unclear
+from billing.errors import GatewayError
 from billing.lifecycle import notices, payments
 from billing.lifecycle import subscriptions as lifecycle
 from billing.store import remote_checks, subscriptions
@@ -21,17 +26,64 @@ _WHY = "the final action of dunning"
 
 
 async def dun(ctx: Context) -> None:
-    """Queue overdue notices and take final actions. What was not read today waits: never dun blindly."""
+    """Queue overdue notices and take final actions. What was not read today waits: never dun blindly.
+
+    A list may be behind: before a notice or a final action that payment's own record is read once more.
+    """
     after_id = 0
     while not ctx.stopping():
         with ctx.db.transaction() as tx:
             rows = remote_checks.overdue_page(tx, ctx.as_of, ctx.run_id, after_id, _PAGE)
-            for row in rows:
-                _dun_one(tx, ctx, row)
+            steps = [_step(ctx, row) for row in rows]
+            for step in steps:
+                if not step.acts:
+                    _take(tx, ctx, step)
+        for lot in _lots([step for step in steps if step.acts], ctx.settings.cycle.concurrency):
+            await _look_and_take(ctx, lot)
         ctx.checkpoint("dun.committed")
         if len(rows) < _PAGE:
             return
         after_id = rows[-1].id
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What dunning would do to one payment today."""
+
+    row: OverduePayment
+    policy: DunningPolicy
+    decision: DunningDecision
+
+    @property
+    def acts(self) -> bool:
+        return self.decision.final or self.decision.notice is not None
+
+
+def _step(ctx: Context, row: OverduePayment) -> _Step:
+    policy = policy_for(row.dunning_policy, row.payable_on, row.period_end_on, ctx.settings)
+    return _Step(row, policy, decide_dunning(policy, row.payable_on, row.dunning_step, ctx.as_of))
+
+
+def _lots(steps: list[_Step], size: int) -> Iterator[list[_Step]]:
+    return (steps[i : i + size] for i in range(0, len(steps), size))
+
+
+async def _look_and_take(ctx: Context, steps: Sequence[_Step]) -> None:
+    """Read each payment's own record; those that are surely unpaid take their step."""
+    read = await asyncio.gather(
+        *(ctx.gateway.get(step.row.remote_id or "") for step in steps), return_exceptions=True
+    )
+    with ctx.db.transaction() as tx:
+        for step, remote in zip(steps, read, strict=True):
+            if isinstance(remote, GatewayError):
+                ctx.report.problems.append(f"dun: payment {step.row.id} could not be read again: {remote}")
+            elif isinstance(remote, BaseException):
+                raise remote
+            elif remote is not None:
+                apply_looks(tx, ctx, [(step.row, remote)])
+                still_open = remote_checks.lock_unpaid(tx, [step.row.id]) == {step.row.id: step.row.state}
+                if still_open and not remote.paid and not unclear(step.row, remote):
+                    _take(tx, ctx, step)
 
 
 def policy_for(
@@ -46,9 +98,8 @@ def policy_for(
     return freeze_policy(dunning.days_after, dunning.final_after_days, action, room)
 
 
-def _dun_one(tx: Tx, ctx: Context, row: OverduePayment) -> None:
-    policy = policy_for(row.dunning_policy, row.payable_on, row.period_end_on, ctx.settings)
-    decision = decide_dunning(policy, row.payable_on, row.dunning_step, ctx.as_of)
+def _take(tx: Tx, ctx: Context, step: _Step) -> None:
+    row, policy, decision = step.row, step.policy, step.decision
     now = ctx.clock()
     remote_checks.note_dunning(
         tx, row.id, policy.to_json(), decision.notice or row.dunning_step, decision.next_on

@@ -31,22 +31,22 @@ def no_longer_holds(row: NoticeWithRows, today: date) -> str:
         if row.next_due_on != row.due_on:
             return "that payment will not come, or came already"
         return "" if row.due_on is not None and row.due_on > today else "the due date has come"
-    if kind in (_K.PAYMENT_CREATED, _K.PAYMENT_OVERDUE):
-        if row.payment_state != PaymentState.OPEN:
-            return f"the payment is {row.payment_state}"
-        if row.payment_attention == VANISHED:
-            return "its pay link leads nowhere: it is no longer at Mileston"
+    if kind in (_K.PAYMENT_CREATED, _K.PAYMENT_OVERDUE) and row.payment_state != PaymentState.OPEN:
+        return f"the payment is {row.payment_state}"
     if kind is _K.SUBSCRIPTION_PAUSED and row.status != SubscriptionStatus.PAUSED:
         return f"the subscription is {row.status} again"
     return ""
 
 
 def must_wait(row: NoticeWithRows, run_id: str) -> bool:
-    """Whether an overdue notice of an earlier cycle has to wait: its payment was not read in this one.
+    """Whether a notice has to wait for another cycle.
 
-    It may have been paid since. Once it is read, the notice goes out or is superseded.
+    An overdue notice of an earlier cycle, if its payment was not read in this one: it may have been paid
+    since. And whatever has a pay link that leads nowhere: Mileston may show the payment again tomorrow.
     """
-    return bool(row.kind == _K.PAYMENT_OVERDUE and row.looked_run_id != run_id)
+    if row.kind == _K.PAYMENT_OVERDUE and row.looked_run_id != run_id:
+        return True
+    return row.kind in (_K.PAYMENT_CREATED, _K.PAYMENT_OVERDUE) and row.payment_attention == VANISHED
 
 
 def facts_for(

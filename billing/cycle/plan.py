@@ -12,6 +12,8 @@ from billing.core.reminders import first_reminder_on
 from billing.core.schedule import PeriodPlan, PlannedPeriod, plan_periods
 from billing.core.states import PaymentState, SubscriptionStatus
 from billing.cycle.context import Context
+from billing.cycle.reconcile import count_unknown, judge_all, look_for_forgotten
+from billing.cycle.sweep import SHOWN, forgotten
 from billing.lifecycle import payments
 from billing.lifecycle import subscriptions as lifecycle
 from billing.lifecycle.payments import NewPayment
@@ -48,6 +50,11 @@ async def plan(ctx: Context) -> None:
             break
         patience -= 1
         await asyncio.sleep(_WAIT_SECONDS)
+    if planned and ctx.observation is not None:
+        # What the list shows already is adopted, never sent.
+        look_for_forgotten(ctx, forgotten(ctx, ctx.observation))
+        judge_all(ctx, ctx.observation)
+    count_unknown(ctx)
 
 
 def _is_any_due(ctx: Context) -> bool:
@@ -92,7 +99,7 @@ def _plan_page(tx: Tx, ctx: Context, rows: list[DueSubscription]) -> int:
     uncertain_through = restored_on(tx) or date.min
     decisions = [decide(row, ctx.settings, ctx.as_of) for row in rows]
     wanted = [
-        new_payment(decision.subscription, period, now, uncertain_through)
+        new_payment(decision.subscription, period, now, uncertain_through, ctx)
         for decision in decisions
         for period in decision.plan.periods
     ]
@@ -120,18 +127,19 @@ def _plan_page(tx: Tx, ctx: Context, rows: list[DueSubscription]) -> int:
 def _count(ctx: Context, new: list[NewPayment]) -> None:
     """Held ones end here; planned ones are counted when submit claims them."""
     held = sum(row["state"] == PaymentState.HELD for row in new)
-    unknown = sum(row["state"] == PaymentState.UNKNOWN for row in new)
-    ctx.report.due += held + unknown
+    ctx.report.due += held
     ctx.report.held += held
-    ctx.report.unknown += unknown
 
 
 def new_payment(
-    row: Subscription, period: PlannedPeriod, now: datetime, uncertain_through: date
+    row: Subscription, period: PlannedPeriod, now: datetime, uncertain_through: date, ctx: Context
 ) -> NewPayment:
     """The payment of one period. After a restore it is looked up before it is sent."""
+    marker = marker_for(row.reference, period.due_on, ctx.settings.mileston.namespace)
     state, cause = PaymentState.PLANNED, ""
-    if period.held:
+    if ctx.observation is not None and marker in ctx.observation.by_marker:
+        state, cause = PaymentState.UNKNOWN, SHOWN
+    elif period.held:
         state, cause = PaymentState.HELD, _CATCH_UP
     elif period.due_on <= uncertain_through:
         state, cause = PaymentState.UNKNOWN, _RESTORED
@@ -141,7 +149,7 @@ def new_payment(
         "due_on": period.due_on,
         "period_end_on": period.period_end_on,
         "amount_micros": row.amount_micros,
-        "marker": marker_for(row.reference, period.due_on),
+        "marker": marker,
         "state": state.value,
         "cause": cause,
         "attention": "",

@@ -1,124 +1,113 @@
-"""Step 2: what became of creates whose outcome is unknown, as the API's list tells it."""
+"""Step 3: what became of creates whose outcome is unknown, as the list of this cycle tells it."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from billing.core.event_text import EventAction
-from billing.core.outcomes import RemotePayment
-from billing.core.reconciling import Coverage, Finding, Verdict, judge, prove_coverage
+from billing.core.reconciling import Finding, Verdict, judge, judge_named
 from billing.core.states import PaymentState
 from billing.cycle.context import Context
-from billing.cycle.sweep import sweep
+from billing.cycle.observation import Observation
+from billing.cycle.sweep import forgotten, sweep
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
 from billing.lifecycle.payments import Found
 from billing.lifecycle.restore import require_lookup
-from billing.store import payments, remote_checks
+from billing.store import remote_checks
 from billing.store.events import event, record
+from billing.store.identity import restored_on
 from billing.store.rows import LostPayment
 from billing.store.tx import Tx
 
 _PAGE = 500
-_EVER = datetime.min.replace(tzinfo=UTC)
-_NOT_NEW = "this database is new, and Mileston has payments of it already: a lost one may have sent this"
+_FORGOTTEN = "Mileston has payments that this database believes unsent: this one may have been sent, too"
+_TWO_DATABASES = {
+    False: "if another database bills through the same Mileston business, set mileston.namespace",
+    True: "docs/deploy/restore.md says what to do when two databases bill through one Mileston business",
+}
 
 
 async def reconcile(ctx: Context) -> None:
-    """Look every unknown payment up by its marker in one list: adopt, wait, prove absent, or park.
+    """Look every unknown payment up by its marker: adopt, wait, prove absent, or park.
 
-    The list is also read before anything is sent for a second time, so that a create that turned up
-    late is adopted instead. If it can't be read, the unknowns stay what they are.
+    Without a list the unknowns stay what they are.
     """
-    with ctx.db.read() as connection:
-        due = remote_checks.look_is_due(connection, ctx.clock())
-        earliest = remote_checks.earliest_lost(connection)
-    if due:
-        try:
-            listing = await read_list(ctx, earliest)
-        except GatewayError as error:
-            ctx.report.problems.append(f"reconcile: {error}")
-        else:
-            ctx.checkpoint("reconcile.listed")
-            await sweep(ctx, listing.remotes)
-            before = ctx.report.adopted
-            _judge_all(ctx, listing)
-            if ctx.report.adopted > before:
-                # What was adopted may have doubles in this list, and no later one need show them.
-                await sweep(ctx, listing.remotes)
-    with ctx.db.read() as connection:
-        left = remote_checks.count_unknown(connection)
-    ctx.report.due += left
-    ctx.report.unknown += left
+    await read_named(ctx)
+    if ctx.observation is not None:
+        await sweep(ctx, ctx.observation)
+        look_for_forgotten(ctx, forgotten(ctx, ctx.observation))
+        before = ctx.report.adopted
+        judge_all(ctx, ctx.observation)
+        if ctx.report.adopted > before:
+            # What was adopted may have doubles in this list, and no later one need show them.
+            await sweep(ctx, ctx.observation)
+    count_unknown(ctx)
 
 
-async def look_first_if_new(ctx: Context) -> None:
-    """Before a database's first attempt: is it new, or does it stand in for one that was lost?
+def count_unknown(ctx: Context) -> None:
+    """What is unknown before anything is sent counts as due and unknown, once."""
+    with ctx.db.read() as tx:
+        left = remote_checks.count_unknown(tx)
+    more = left - ctx.report.unknown_before_sending
+    ctx.report.due += more
+    ctx.report.unknown += more
+    ctx.report.unknown_before_sending = left
 
-    If the list shows a payment that it believes unsent, it looks before it sends, as after a
-    restore. A list that can't be read stops nothing, but the event log tells it: most new databases
-    are just that.
+
+def look_for_forgotten(ctx: Context, markers: Sequence[str]) -> None:
+    """Payments of ours at Mileston that this database believes unsent: it has forgotten what it sent.
+
+    A restored copy leaves no other trace where all that stood beside it was put back as well. So
+    everything that it believes unsent is looked for before it is sent.
     """
-    with ctx.db.read() as connection:
-        if remote_checks.has_ever_sent(connection) or not payments.count_planned(connection, ctx.as_of):
-            return
-    try:
-        listing = await read_list(ctx, _EVER)
-    except GatewayError as error:
-        with ctx.db.transaction() as tx:
-            record(tx, [event(ctx.clock(), ctx.actor, EventAction.FIRST_LOOK_FAILED, str(error))])
+    if not markers:
         return
-    markers = [remote.marker for remote in listing.remotes if remote.marker is not None]
     with ctx.db.transaction() as tx:
-        if not remote_checks.is_any_unsent(tx, markers):
+        known = restored_on(tx)
+        if known is not None and known >= ctx.as_of:
             return
         now = ctx.clock()
-        unsure = require_lookup(tx, ctx.as_of, now, _NOT_NEW)
-        record(
-            tx, [event(now, ctx.actor, EventAction.DATABASE_LOST, f"payments to look for first: {unsure}")]
-        )
-    ctx.report.due += unsure
-    ctx.report.unknown += unsure
+        unsure = require_lookup(tx, ctx.as_of, now, _FORGOTTEN)
+        detail = f"{len(markers)} found that it did not send; {unsure} more to look for first"
+        record(tx, [event(now, ctx.actor, EventAction.DATABASE_LOST, detail)])
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """One reading of the API's list; `asked_at` is before it was asked for."""
-
-    remotes: list[RemotePayment]
-    coverage: Coverage
-    asked_at: datetime
-
-
-async def read_list(ctx: Context, since: datetime | None) -> Listing:
-    """Read the list with a growing limit until it covers `since` or can't grow. Raises GatewayError."""
-    limit = ctx.settings.reconcile.page_size
-    largest = limit * ctx.settings.reconcile.page_cap
+async def read_named(ctx: Context) -> None:
+    """Creates that were answered with an id whose echo was not ours: that very record tells what it is."""
+    after_id = 0
+    lanes = ctx.settings.cycle.concurrency
     while True:
-        asked_at = ctx.clock()
-        remotes = await ctx.gateway.list(limit)
-        with ctx.db.read() as connection:
-            known = remote_checks.known_remotes(connection, [remote.remote_id for remote in remotes])
-            live = remote_checks.count_live(connection)
-            coverage = prove_coverage(remotes, limit, known, live)
-            if coverage.back_to is not None:
-                made_since = remote_checks.count_live(connection, coverage.back_to)
-                coverage = coverage.confirmed_by(known, made_since)
-        enough = since is None or coverage.covers(since)
-        if enough or len(remotes) < limit or limit >= largest:
-            return Listing(remotes, coverage, asked_at)
-        limit = min(limit * 2, largest)
+        with ctx.db.read() as tx:
+            rows = remote_checks.named_page(tx, after_id, lanes)
+        if not rows:
+            return
+        after_id = rows[-1].id
+        read = await asyncio.gather(
+            *(ctx.gateway.get(row.remote_id or "") for row in rows), return_exceptions=True
+        )
+        judged = []
+        for row, remote in zip(rows, read, strict=True):
+            if isinstance(remote, GatewayError):
+                ctx.report.problems.append(f"reconcile: payment {row.id} could not be read: {remote}")
+            elif isinstance(remote, BaseException):
+                raise remote
+            else:
+                verdict = judge_named(
+                    remote_checks.lost_create(row), row.remote_id or "", remote, ctx.clock()
+                )
+                judged.append((row, verdict))
+        with ctx.db.transaction() as tx:
+            _apply(tx, ctx, judged)
 
 
-def _judge_all(ctx: Context, listing: Listing) -> None:
-    by_marker: dict[str, list[RemotePayment]] = defaultdict(list)
-    for remote in listing.remotes:
-        if remote.marker is not None:
-            by_marker[remote.marker].append(remote)
+def judge_all(ctx: Context, seen: Observation) -> None:
+    """Judge every unknown and parked payment by the list."""
     quiet = timedelta(seconds=ctx.settings.reconcile.quiet_seconds)
+    with ctx.db.read() as tx:
+        claimed = remote_checks.claimed_ids(tx, seen.unmarked_ids)
     after_id = 0
     while True:
         with ctx.db.transaction() as tx:
@@ -128,13 +117,16 @@ def _judge_all(ctx: Context, listing: Listing) -> None:
                     row,
                     judge(
                         remote_checks.lost_create(row),
-                        by_marker[row.marker],
-                        listing.coverage,
-                        listing.asked_at,
+                        seen.by_marker.get(row.marker, ()),
+                        seen.proof,
+                        seen.asked_at,
                         quiet,
+                        seen.unclaimed(row.amount_micros, claimed),
                     ),
                 )
                 for row in rows
+                # One that Mileston named is judged by that record alone.
+                if row.remote_id is None or row.state == PaymentState.PARKED
             ]
             _apply(tx, ctx, judged)
         ctx.checkpoint("reconcile.committed")
@@ -167,13 +159,22 @@ def _apply(tx: Tx, ctx: Context, judged: Sequence[tuple[LostPayment, Verdict]]) 
         if verdict.finding is Finding.ABSENT:
             _absent(tx, ctx, row, verdict, now)
         elif verdict.finding is Finding.PARK:
-            _park(tx, ctx, row, verdict.cause, now)
+            _park(tx, ctx, row, _cause(tx, row, verdict), now)
+
+
+def _cause(tx: Tx, row: LostPayment, verdict: Verdict) -> str:
+    """Why it is parked; a stranger under its number most likely comes from a second database."""
+    if verdict.remote is None or verdict.remote.marker != row.marker:
+        return verdict.cause
+    return f"{verdict.cause}; {_TWO_DATABASES[remote_checks.has_ever_sent(tx)]}"
 
 
 def _adopt(tx: Tx, ctx: Context, adopted: Sequence[tuple[LostPayment, Verdict]], now: datetime) -> None:
     for state in (PaymentState.UNKNOWN, PaymentState.PARKED):
         found = [Found(row, v.remote.remote_id, now) for row, v in adopted if v.remote and row.state == state]
-        queued = lifecycle.open_payments(tx, ctx.actor, now, ctx.as_of, state, found, EventAction.ADOPTED)
+        queued = lifecycle.open_payments(
+            tx, ctx.actor, now, ctx.payable_from, state, found, EventAction.ADOPTED
+        )
         ctx.report.due += len(found)
         ctx.report.adopted += len(found)
         ctx.report.notices_queued += queued

@@ -30,6 +30,8 @@ class Report:
     notices_held: int = 0
     amount_created_micros: int = 0
     seconds: float = 0.0
+    unknown_before_sending: int = 0
+    """How many of `due` and `unknown` were unknown before this run sent anything."""
     needs_a_person: int = 0
     """Payments that are rejected, unknown, held, parked or flagged, now, from whichever run."""
     stopped: str = ""

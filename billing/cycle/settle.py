@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from billing.core.outcomes import RemotePayment
+from billing.core.money import format_amount
+from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import VANISHED
+from billing.core.remote_status import status_for
 from billing.cycle.context import Context
-from billing.cycle.sweep import sweep
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
 from billing.store import remote_checks
@@ -17,6 +18,7 @@ from billing.store.rows import UnpaidPayment
 from billing.store.tx import Tx
 
 _PAGE = 500
+_UNCLEAR = "it is not clear whether it was paid"
 _START = (datetime.min.replace(tzinfo=UTC), 0)
 
 
@@ -27,21 +29,11 @@ async def settle(ctx: Context) -> None:
 
     If the API can't be read, nothing is settled, and dunning will find nothing that it may act on.
     """
-    began = ctx.began
     with ctx.db.read() as connection:
-        open_count = remote_checks.count_unpaid(connection, began)
-    if not open_count:
+        open_count = remote_checks.count_unpaid(connection, ctx.began)
+    if not open_count or ctx.observation is None:
         return
-    page = ctx.settings.reconcile.page_size
-    limit = min(max(page, 2 * open_count), page * ctx.settings.reconcile.page_cap)
-    try:
-        remotes = await ctx.gateway.list(limit)
-    except GatewayError as error:
-        ctx.report.problems.append(f"settle: {error}")
-        return
-    await sweep(ctx, remotes)
-    seen = {remote.remote_id: remote for remote in remotes}
-    stragglers = _settle_listed(ctx, seen, began, open_count)
+    stragglers = _settle_listed(ctx, ctx.observation.by_id, ctx.began, open_count)
     await _settle_stragglers(ctx, stragglers)
 
 
@@ -90,16 +82,23 @@ async def _settle_stragglers(ctx: Context, rows: Sequence[UnpaidPayment]) -> Non
 
 
 def apply_looks(tx: Tx, ctx: Context, looked: Sequence[tuple[UnpaidPayment, RemotePayment]]) -> None:
-    """Book what was read: paid ones with their receipt, unpaid ones as looked at in this run."""
+    """Book what was read: paid ones with their receipt, unpaid ones as looked at in this run.
+
+    What a record tells neither way, or with another amount than ours, is flagged and otherwise left.
+    """
     now = ctx.clock()
     # Other workers may have read the same ones: each is booked once, by the one that gets hold of it.
     ours = remote_checks.lock_unpaid(tx, [row.id for row, _ in looked])
     looked = [(row, remote) for row, remote in looked if ours.get(row.id) == row.state]
-    paid = [row for row, remote in looked if remote.paid]
-    unpaid = [row for row, remote in looked if not remote.paid]
+    told = [(row, remote, unclear(row, remote)) for row, remote in looked]
+    paid = [row for row, remote, why in told if remote.paid and not why]
+    unpaid = [row for row, remote, why in told if not remote.paid and not why]
     remote_checks.note_unpaid(tx, [row.id for row in unpaid], ctx.run_id, now)
-    for row in unpaid:
-        if row.attention == VANISHED:
+    remote_checks.note_unpaid(tx, [row.id for row, _, why in told if why], "", now)
+    for row, _, why in told:
+        if why and not row.attention:
+            lifecycle.flag(tx, ctx.actor, now, row, why)
+        elif not why and (row.attention == VANISHED or row.attention.startswith(_UNCLEAR)):
             lifecycle.unflag(tx, now, row)
     booked, receipts = lifecycle.book_paid(tx, ctx.actor, now, ctx.run_id, paid)
     ctx.report.paid += len(booked)
@@ -107,9 +106,25 @@ def apply_looks(tx: Tx, ctx: Context, looked: Sequence[tuple[UnpaidPayment, Remo
     ctx.report.checked += len(looked)
 
 
+def unclear(row: UnpaidPayment, remote: RemotePayment) -> str:
+    """Why a record settles nothing, or ''."""
+    if remote.paid and remote.amount_micros != row.amount_micros:
+        told = "an unreadable amount"
+        if remote.amount_micros is not None:
+            told = f"{format_amount(remote.amount_micros)} USDC"
+        return f"it was paid with {told} at Mileston, and {format_amount(row.amount_micros)} USDC were due"
+    if remote.status is RemoteStatus.UNCLEAR:
+        return f"{_UNCLEAR}: its status there is neither paid nor unpaid"
+    if status_for(remote, row.due_on) is RemoteStatus.UNCLEAR:
+        return f"{_UNCLEAR}: its date there is {remote.due_on} now"
+    return ""
+
+
 def _note_gone(tx: Tx, ctx: Context, rows: Sequence[UnpaidPayment]) -> None:
+    """A record that is new may not be shown yet; one that is older is gone."""
     now = ctx.clock()
+    settled = now - timedelta(seconds=ctx.settings.reconcile.quiet_seconds)
     remote_checks.note_unpaid(tx, [row.id for row in rows], "", now)
     for row in rows:
-        if not row.attention:
+        if not row.attention and row.remote_by_at is not None and row.remote_by_at <= settled:
             lifecycle.flag_vanished(tx, ctx.actor, now, row)

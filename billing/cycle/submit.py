@@ -10,7 +10,7 @@ from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest
 from billing.core.states import SubscriptionStatus
 from billing.cycle.context import Context
 from billing.cycle.pipeline import Pipeline
-from billing.cycle.reconcile import look_first_if_new
+from billing.cycle.reconcile import read_named
 from billing.lifecycle import payments as lifecycle
 from billing.lifecycle import sending
 from billing.lifecycle.sending import Result, Written
@@ -28,7 +28,6 @@ _PAUSED = "paused: its subscription was paused before it was sent"
 
 async def submit(ctx: Context) -> None:
     """Send every planned payment that the brakes admit; write outcomes back in groups."""
-    await look_first_if_new(ctx)
     feed = _Feed(ctx)
     lanes = ctx.settings.cycle.concurrency
     # A larger window costs fewer commits; a smaller one leaves more to the other workers.
@@ -37,6 +36,8 @@ async def submit(ctx: Context) -> None:
         await Pipeline(feed.turn, feed.send, lanes, window).run()
     finally:
         feed.account_for_the_rest()
+    if feed.named:
+        await read_named(ctx)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class _Feed:
         with ctx.db.read() as connection:
             self.total = payments.count_planned(connection, ctx.as_of)
         self.done = 0
+        self.named = False
+        """Whether a create was answered with an id though its echo is not ours."""
 
     def turn(self, finished: list[Result], room: int) -> list[_Intent]:
         """Write outcomes and commit the next intents, in one transaction."""
@@ -63,7 +66,7 @@ class _Feed:
         taken: list[PlannedPayment] = []
         with ctx.db.transaction() as tx:
             now = ctx.clock()
-            written = sending.record_outcomes(tx, ctx.actor, now, ctx.as_of, ctx.run_id, finished)
+            written = sending.record_outcomes(tx, ctx.actor, now, ctx.payable_from, ctx.run_id, finished)
             held = 0
             send_by = now + timedelta(seconds=ctx.settings.mileston.timeout_seconds + _QUEUE_SECONDS)
             if room > 0 and not self._stopped():
@@ -138,6 +141,7 @@ class _Feed:
         if outcome.retry_after_seconds is not None:
             self.pace.pause(outcome.retry_after_seconds)
         ctx.brakes.note(outcome.kind, outcome.status)
+        self.named = self.named or outcome.named_id is not None
         return Result(row, outcome, ctx.clock())
 
     def _count(self, finished: list[Result], written: Written, held: int) -> None:

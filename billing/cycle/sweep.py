@@ -1,50 +1,70 @@
-"""Whatever list of remote payments is read, what contradicts our rows is found and mended."""
+"""Whatever the list shows, what contradicts our rows is found: late creates, duplicates, strangers.
+
+Of several remote payments for one payment the paid or the adopted one stays. An unpaid one is deleted
+only as a proved double (`core.remote_status.why_keep`), after one more look at it, and looked for once
+more afterwards. Nothing else is ever deleted by the program itself.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from datetime import timedelta
 
 from billing.core.event_text import EventAction
-from billing.core.outcomes import RemotePayment
+from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import choose, mismatch
+from billing.core.remote_status import OurPayment, why_keep
 from billing.core.states import PaymentState
 from billing.cycle.context import Context
+from billing.cycle.observation import Observation
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
 from billing.store import remote_checks
 from billing.store.events import about_payment, record
 from billing.store.rows import LostPayment, PaidPayment, PaymentRef
 
-_TURNED_UP = "a remote payment bears its marker though it was believed absent"
+SHOWN = "Mileston has a payment with its payment number already"
+"""The cause of an unknown payment that was believed unsent."""
 _UNSENT = (PaymentState.PLANNED, PaymentState.HELD)
 _UNPAID = (PaymentState.OPEN, PaymentState.UNCOLLECTIBLE)
+_NEVER = (PaymentState.REJECTED, PaymentState.VOID)
 
 
-async def sweep(ctx: Context, remotes: Sequence[RemotePayment]) -> None:
-    """Mend what a list shows: duplicates, late creates, and paid ones that are unpaid again.
-
-    Of several remote payments for one payment the paid or the adopted one stays; unpaid extras are
-    deleted after one more look at each. A paid one is never deleted.
-    """
-    ours: dict[str, list[RemotePayment]] = defaultdict(list)
-    for remote in remotes:
-        if remote.marker is not None:
-            ours[remote.marker].append(remote)
-    with ctx.db.read() as connection:
-        rows = remote_checks.by_marker(connection, list(ours))
-        paid = {
-            row.remote_id: row for row in remote_checks.paid_among(connection, [r.remote_id for r in remotes])
-        }
+async def sweep(ctx: Context, seen: Observation) -> None:
+    """Find what contradicts our rows: mark it, flag it, or delete it if it is a proved double."""
+    with ctx.db.read() as tx:
+        rows = remote_checks.by_marker(tx, list(seen.by_marker))
+        paid = remote_checks.paid_among(tx, list(seen.by_id))
     for marker, row in rows.items():
+        remotes = seen.by_marker[marker]
         if row.remote_id is None:
             _note_unexpected(ctx, row)
-        elif any(remote.remote_id != row.remote_id for remote in ours[marker]):
-            await _sweep_duplicates(ctx, row, row.remote_id, ours[marker])
-    for remote in remotes:
-        if not remote.paid and remote.remote_id in paid and not paid[remote.remote_id].attention:
-            await _note_unpaid_again(ctx, paid[remote.remote_id])
+        elif row.state not in (PaymentState.UNKNOWN, PaymentState.PARKED):
+            extras = [remote for remote in remotes if remote.remote_id != row.remote_id]
+            if extras:
+                await _sweep_extras(ctx, row, row.remote_id, extras, seen.by_id.get(row.remote_id))
+    for booked in paid:
+        if seen.by_id[booked.remote_id].status is RemoteStatus.UNPAID and not booked.attention:
+            await _note_unpaid_again(ctx, booked)
+
+
+def forgotten(ctx: Context, seen: Observation) -> list[str]:
+    """The markers of payments that exist at Mileston as ours, and were never sent by this database."""
+    with ctx.db.read() as tx:
+        rows = remote_checks.by_marker(tx, list(seen.by_marker))
+    return [
+        marker
+        for marker, row in rows.items()
+        if row.attempts == 0
+        and row.remote_id is None
+        and (row.state in _UNSENT or (row.state == PaymentState.UNKNOWN and row.cause == SHOWN))
+        and any(is_ours(row, remote) for remote in seen.by_marker[marker])
+    ]
+
+
+def is_ours(row: LostPayment, remote: RemotePayment) -> bool:
+    """Whether a record that bears a payment's marker has its amount, e-mail and date as well."""
+    same_day = remote.due_on is None or remote.due_on == row.due_on
+    return remote.marker == row.marker and same_day and not mismatch(remote, row.amount_micros, row.email)
 
 
 async def _note_unpaid_again(ctx: Context, row: PaidPayment) -> None:
@@ -54,7 +74,7 @@ async def _note_unpaid_again(ctx: Context, row: PaidPayment) -> None:
     except GatewayError as error:
         ctx.report.problems.append(f"sweep: payment {row.id} could not be looked at again: {error}")
         return
-    if fresh is not None and not fresh.paid:
+    if fresh is not None and fresh.status is RemoteStatus.UNPAID:
         _flag(ctx, row, "it was paid, and Mileston says now that it is unpaid")
 
 
@@ -62,54 +82,78 @@ def _note_unexpected(ctx: Context, row: LostPayment) -> None:
     """A remote payment for a payment that has none: look it up properly before anything is sent."""
     if row.state in _UNSENT:
         with ctx.db.transaction() as tx:
-            lifecycle.mark_unknown(tx, ctx.actor, ctx.clock(), row, _TURNED_UP)
-    elif row.state in (PaymentState.REJECTED, PaymentState.VOID) and not row.attention:
-        _flag(ctx, row, f"it is {row.state}, and a remote payment bears its marker")
+            lifecycle.mark_unknown(tx, ctx.actor, ctx.clock(), row, SHOWN)
+    elif row.state in _NEVER and not row.attention:
+        _flag(ctx, row, f"it is {row.state}, and a remote payment bears its payment number")
 
 
-async def _sweep_duplicates(
-    ctx: Context, row: LostPayment, counted: str, remotes: Sequence[RemotePayment]
+async def _sweep_extras(
+    ctx: Context, row: LostPayment, counted: str, others: list[RemotePayment], listed: RemotePayment | None
 ) -> None:
-    extras = [remote for remote in remotes if remote.remote_id != counted]
-    current = next((remote for remote in remotes if remote.remote_id == counted), None)
-    if row.state in _UNPAID and (current is None or not current.paid):
+    extras = [remote for remote in others if is_ours(row, remote)]
+    if len(extras) < len(others) and not row.attention:
+        stranger = next(remote for remote in others if remote not in extras)
+        _flag(ctx, row, _about_stranger(stranger))
+    if not extras:
+        return
+    current = listed
+    if current is None or not current.paid:
         # A list may show what was deleted since, and lack what is there: the last one must never go.
         try:
             current = await ctx.gateway.get(counted)
             if current is None:
-                extras = await _replace_lost(ctx, row, counted, extras)
+                if row.state in _UNPAID:
+                    await _replace_lost(ctx, row, counted, extras)
+                return
         except GatewayError as error:
             ctx.report.problems.append(f"sweep: payment {row.id} could not be looked at again: {error}")
             return
-    paid_extra = next((remote for remote in extras if remote.paid), None)
-    if paid_extra is not None:
-        if row.state == PaymentState.PAID or (current is not None and current.paid):
-            if not row.attention:
-                _flag(ctx, row, "it was paid twice at Mileston; pay one of the two back")
-        elif row.state == PaymentState.VOID:
-            if not row.attention:
-                _flag(ctx, row, "it is void, and a duplicate of it was paid at Mileston; pay it back")
-        elif current is not None and _keep_instead(ctx, row, counted, paid_extra.remote_id):
-            extras = [remote for remote in extras if remote is not paid_extra] + [current]
+    kept, extras = _after_paid_ones(ctx, row, current, extras)
     for extra in extras:
-        if not extra.paid:
-            await _delete(ctx, row, extra.remote_id)
+        if extra.status is RemoteStatus.UNPAID:
+            await _delete(ctx, row, kept, extra.remote_id)
+        elif extra.status is RemoteStatus.UNCLEAR and not row.attention:
+            _flag(ctx, row, f"its duplicate {extra.remote_id} has a status that is neither paid nor unpaid")
 
 
-async def _replace_lost(
-    ctx: Context, row: LostPayment, counted: str, extras: list[RemotePayment]
-) -> list[RemotePayment]:
-    """What counted is gone: the paid or first one of the others counts now; returns the rest.
+def _about_stranger(stranger: RemotePayment) -> str:
+    return (
+        f"another record, {stranger.remote_id}, bears its payment number with another amount, e-mail or "
+        "date; it is left alone. If a second database bills through the same Mileston business, give each a "
+        "mileston.namespace of its own (docs/deploy/restore.md)"
+    )
 
-    The last one is never deleted: without proof that it is there and ours, nothing is.
+
+def _after_paid_ones(
+    ctx: Context, row: LostPayment, current: RemotePayment, extras: list[RemotePayment]
+) -> tuple[str, list[RemotePayment]]:
+    """If the payer chose a duplicate, it counts now; returns the id that counts, and the others."""
+    paid_extra = next((remote for remote in extras if remote.paid), None)
+    if paid_extra is None:
+        return current.remote_id, extras
+    if row.state == PaymentState.PAID or current.paid:
+        if not row.attention:
+            _flag(ctx, row, "it was paid twice at Mileston; pay one of the two back")
+    elif row.state == PaymentState.VOID:
+        if not row.attention:
+            _flag(ctx, row, "it is void, and a duplicate of it was paid at Mileston; pay it back")
+    elif current.status is RemoteStatus.UNPAID and _keep_instead(
+        ctx, row, current.remote_id, paid_extra.remote_id
+    ):
+        others = [remote for remote in extras if remote is not paid_extra]
+        return paid_extra.remote_id, [*others, current]
+    return current.remote_id, extras
+
+
+async def _replace_lost(ctx: Context, row: LostPayment, counted: str, extras: list[RemotePayment]) -> None:
+    """What counted is gone: the paid or first one of the others counts now.
+
+    The others stay until the next cycle: without proof that what counts is there, nothing is deleted.
     """
     heir = choose(extras)
     fresh = await ctx.gateway.get(heir.remote_id)
-    if fresh is None or fresh.marker != row.marker or mismatch(fresh, row.amount_micros, row.email):
-        return []
-    if not _keep_instead(ctx, row, counted, heir.remote_id):
-        return []
-    return [extra for extra in extras if extra is not heir]
+    if fresh is not None and is_ours(row, fresh):
+        _keep_instead(ctx, row, counted, heir.remote_id)
 
 
 def _keep_instead(ctx: Context, row: LostPayment, counted: str, remote_id: str) -> bool:
@@ -118,23 +162,32 @@ def _keep_instead(ctx: Context, row: LostPayment, counted: str, remote_id: str) 
         return lifecycle.replace_remote(tx, ctx.actor, ctx.clock(), row, counted, remote_id)
 
 
-async def _delete(ctx: Context, row: LostPayment, remote_id: str) -> None:
-    """Delete an unpaid extra, unless one more look shows that it was paid meanwhile."""
+async def _delete(ctx: Context, row: LostPayment, kept: str, remote_id: str) -> None:
+    """Delete a proved double: looked at right before, and looked for right after."""
     look_holds_until = ctx.clock() + timedelta(seconds=ctx.settings.mileston.timeout_seconds)
+    ours = OurPayment(row.marker, row.amount_micros, row.email, row.due_on)
     try:
         fresh = await ctx.gateway.get(remote_id)
-        if fresh is None or fresh.paid or fresh.marker != row.marker:
+        if fresh is None or why_keep(fresh, ours, kept, known_paid=False):
             return
         ctx.checkpoint("sweep.before-delete")
         if ctx.clock() > look_holds_until:
             return  # this process slept, and meanwhile it may have been paid; the next run looks again
         await ctx.gateway.delete(remote_id)
+        left = await ctx.gateway.get(remote_id)
     except GatewayError as error:
         ctx.report.problems.append(f"sweep: a duplicate of payment {row.id} is still there: {error}")
         return
-    now = ctx.clock()
+    if left is not None:
+        if not row.attention:
+            _flag(
+                ctx,
+                row,
+                f"its duplicate {remote_id} was deleted, and Mileston still shows it: delete it there",
+            )
+        return
     with ctx.db.transaction() as tx:
-        record(tx, [about_payment(now, ctx.actor, EventAction.DUPLICATE_DELETED, row, remote_id)])
+        record(tx, [about_payment(ctx.clock(), ctx.actor, EventAction.DUPLICATE_DELETED, row, remote_id)])
 
 
 def _flag(ctx: Context, row: PaymentRef, attention: str) -> None:

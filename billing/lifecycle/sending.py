@@ -187,7 +187,9 @@ def _write_unopened(tx: Tx, actor: str, now: datetime, results: Sequence[Result]
                 "id": result.row.id,
                 "state": new.value,
                 "cause": outcome.detail,
-                "attention": outcome.detail if outcome.mismatch else "",
+                # What Mileston named is read before anybody is called.
+                "attention": outcome.detail if outcome.mismatch and not outcome.named_id else "",
+                "remote_id": outcome.named_id,
                 # The sender is done with it: nothing can still be on its way from us.
                 "deadline_at": result.finished_at,
             }

@@ -97,3 +97,26 @@ def mark_as_copy(file: Path, now: datetime) -> None:
             tx.execute(update(identity).values(copied_at=now))
     finally:
         engine.dispose()
+
+
+def longest_list(tx: Tx) -> int:
+    """The length of the longest list that the API has shown."""
+    return int(tx.execute(select(identity.c.longest_list)).scalar() or 0)
+
+
+def note_list(tx: Tx, length: int) -> None:
+    """A list of this length was shown."""
+    tx.execute(update(identity).where(identity.c.longest_list < length).values(longest_list=length))
+
+
+def bind_namespace(tx: Tx, namespace: str) -> str | None:
+    """Fix the namespace with the first payment that is sent; returns another one that was fixed before."""
+    fixed = tx.execute(select(identity.c.namespace)).scalar()
+    if fixed is None:
+        tx.execute(update(identity).where(identity.c.namespace.is_(None)).values(namespace=namespace))
+    return fixed if fixed is not None and fixed != namespace else None
+
+
+def fixed_namespace(tx: Tx) -> str | None:
+    """The namespace that this database's payments bear; None before the first is sent."""
+    return tx.execute(select(identity.c.namespace)).scalar()

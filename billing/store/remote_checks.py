@@ -5,13 +5,14 @@ Notes change no state: what does stands in `lifecycle`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import TypedDict, TypeVar, cast
+from typing import Protocol, TypedDict, TypeVar, cast
 
 from sqlalchemy import exists, func, or_, select, update
 
-from billing.core.reconciling import KnownRemote, LostCreate
+from billing.core.coverage import KnownRemote
+from billing.core.reconciling import LostCreate
 from billing.core.states import PaymentState
 from billing.store.bulk import update_rows
 from billing.store.models import attempts, payments, subscriptions
@@ -24,6 +25,7 @@ _UNPAID = (PaymentState.OPEN.value, PaymentState.UNCOLLECTIBLE.value)
 _CHUNK = 500
 _LIVE = _P.remote_id.is_not(None) & _P.state.in_([*_UNPAID, PaymentState.PAID.value]) & (_P.attention == "")
 """Remote payments of ours that a complete list must show."""
+_DATED = _P.remote_id.is_not(None) & _P.remote_from_at.is_not(None) & _P.remote_by_at.is_not(None)
 
 
 def look_is_due(tx: Tx, now: datetime) -> bool:
@@ -38,15 +40,6 @@ def look_is_due(tx: Tx, now: datetime) -> bool:
 def has_ever_sent(tx: Tx) -> bool:
     """Whether this database knows of any attempt at all."""
     return bool(tx.execute(select(exists(select(attempts.c.id)))).scalar())
-
-
-def is_any_unsent(tx: Tx, markers: Sequence[str]) -> bool:
-    """Whether a payment that is planned or held bears one of these markers."""
-    unsent = _P.state.in_([PaymentState.PLANNED.value, PaymentState.HELD.value])
-    return any(
-        tx.execute(select(exists().where(unsent, _P.marker.in_(chunk)))).scalar()
-        for chunk in _chunks(markers)
-    )
 
 
 def lost_page(tx: Tx, after_id: int, limit: int) -> list[LostPayment]:
@@ -73,13 +66,50 @@ def lost_create(row: LostPayment) -> LostCreate:
         absent_at=row.absent_at,
         look_step=row.look_step,
         next_look_at=row.next_look_at,
+        due_on=row.due_on,
+        marker=row.marker,
     )
 
 
-def earliest_lost(tx: Tx) -> datetime | None:
-    """When the oldest unknown attempt began."""
-    query = select(func.min(_P.remote_from_at)).where(_P.state == PaymentState.UNKNOWN.value)
-    return tx.execute(query).scalar()
+_EXTREMES = 50
+
+
+def oldest_unknown(tx: Tx) -> list[LostPayment]:
+    """Of the unknown payments those whose attempts began first, and those that are due first.
+
+    A list that covers these covers the others, whatever its order.
+    """
+    query = (
+        select(payments, subscriptions.c.reference, subscriptions.c.email)
+        .join(subscriptions, subscriptions.c.id == _P.subscription_id)
+        .where(_P.state == PaymentState.UNKNOWN.value)
+    )
+    found: dict[int, LostPayment] = {}
+    for order in (_P.remote_from_at, _P.due_on, _P.due_on.desc(), _P.remote_from_at.desc()):
+        rows = cast("list[LostPayment]", list(tx.execute(query.order_by(order).limit(_EXTREMES))))
+        found.update((row.id, row) for row in rows)
+    return list(found.values())
+
+
+def named_page(tx: Tx, after_id: int, limit: int) -> list[LostPayment]:
+    """Unknown payments whose create was answered with an id, though with an echo that is not ours."""
+    query = (
+        select(payments, subscriptions.c.reference, subscriptions.c.email)
+        .join(subscriptions, subscriptions.c.id == _P.subscription_id)
+        .where(_P.state == PaymentState.UNKNOWN.value, _P.remote_id.is_not(None), _P.id > after_id)
+        .order_by(_P.id)
+        .limit(limit)
+    )
+    return cast("list[LostPayment]", list(tx.execute(query)))
+
+
+def claimed_ids(tx: Tx, remote_ids: Sequence[str]) -> set[str]:
+    """Which of these remote records stand for a payment of ours, in whatever state."""
+    found: set[str] = set()
+    for chunk in _chunks(remote_ids):
+        query = select(_P.remote_id).where(_P.remote_id.in_(chunk))
+        found.update(remote_id for remote_id in tx.execute(query).scalars() if remote_id is not None)
+    return found
 
 
 def count_unknown(tx: Tx) -> int:
@@ -87,28 +117,63 @@ def count_unknown(tx: Tx) -> int:
     return tx.execute(query).scalar_one()
 
 
-def known_remotes(tx: Tx, remote_ids: Sequence[str]) -> dict[str, KnownRemote]:
-    """Which of these remote payments are ours and live, and when they came into being.
+_KNOWN = (
+    _P.remote_id,
+    _P.remote_from_at,
+    _P.remote_by_at,
+    _P.due_on,
+    _P.marker,
+    _P.state,
+    _P.looked_at,
+    _P.paid_at,
+)
 
-    Live as `count_live` counts: one that is void or flagged, if it still turns up, must not stand in
-    for another that is missing.
-    """
-    found = {}
+
+def known_remotes(tx: Tx, remote_ids: Sequence[str]) -> dict[str, KnownRemote]:
+    """Which of these remote records we know by their id, whatever became of them."""
+    found: dict[str, KnownRemote] = {}
     for chunk in _chunks(remote_ids):
-        query = select(_P.remote_id, _P.remote_from_at, _P.remote_by_at).where(
-            _P.remote_id.in_(chunk), _LIVE, _P.remote_from_at.is_not(None), _P.remote_by_at.is_not(None)
-        )
-        for remote_id, from_at, by_at in tx.execute(query):
-            found[remote_id] = KnownRemote(from_at, by_at)
+        query = select(*_KNOWN).where(_P.remote_id.in_(chunk), _DATED)
+        found.update((row.remote_id, _known(row)) for row in cast("list[_Dated]", list(tx.execute(query))))
     return found
 
 
-def count_live(tx: Tx, made_after: datetime | None = None) -> int:
-    """How many remote payments of ours a complete list must show, or one that reaches back so far."""
-    query = select(func.count()).where(_LIVE)
-    if made_after is not None:
-        query = query.where(_P.remote_from_at > made_after)
-    return tx.execute(query).scalar_one()
+def live_but(tx: Tx, shown: Mapping[str, KnownRemote], made_before: datetime) -> Iterator[KnownRemote]:
+    """The live remote records of ours, made before an instant, that a list did not show."""
+    query = select(*_KNOWN).where(_LIVE, _DATED, _P.remote_by_at <= made_before)
+    for row in cast("Iterable[_Dated]", tx.execute(query.execution_options(yield_per=1000))):
+        if row.remote_id not in shown:
+            yield _known(row)
+
+
+class _Dated(Protocol):
+    remote_id: str
+    remote_from_at: datetime
+    remote_by_at: datetime
+    due_on: date
+    marker: str
+    state: str
+    looked_at: datetime | None
+    paid_at: datetime | None
+
+
+def _known(row: _Dated) -> KnownRemote:
+    """When it was paid is only known within bounds: after the last look that did not show it."""
+    paid = row.state == PaymentState.PAID.value
+    return KnownRemote(
+        row.remote_from_at,
+        row.remote_by_at,
+        row.due_on,
+        changed_by=row.paid_at if paid else None,
+        unpaid_at=None if paid else row.looked_at,
+        paid=paid,
+        marker=row.marker,
+    )
+
+
+def count_live(tx: Tx) -> int:
+    """How many remote payments of ours a complete list must show."""
+    return tx.execute(select(func.count()).where(_LIVE)).scalar_one()
 
 
 def by_marker(tx: Tx, markers: Sequence[str]) -> dict[str, LostPayment]:
@@ -154,7 +219,10 @@ def unpaid_page(
             _P.looked_at,
             _P.due_on,
             _P.attention,
+            _P.marker,
+            _P.remote_by_at,
             subscriptions.c.reference,
+            subscriptions.c.email,
         )
         .join(subscriptions, subscriptions.c.id == _P.subscription_id)
         .where(
@@ -207,7 +275,7 @@ def overdue_page(tx: Tx, today: date, run_id: str, after_id: int, limit: int) ->
     """Open payments whose next dunning day has come and whose status this run has read; locked."""
     s = subscriptions.c
     query = (
-        select(payments, s.reference, s.status.label("subscription_status"))
+        select(payments, s.reference, s.email, s.status.label("subscription_status"))
         .join(subscriptions, s.id == _P.subscription_id)
         .where(
             _P.state == PaymentState.OPEN.value,

@@ -81,8 +81,11 @@ class PaymentOfSubscription(LostPayment, Protocol):
 class OverduePayment(Payment, Protocol):
     """An open payment whose next dunning day has come; all that are open have a payable day."""
 
+    remote_id: str
+    looked_at: datetime
     payable_on: date
     reference: str
+    email: str
     subscription_status: str
 
 
@@ -108,7 +111,9 @@ class UnpaidPayment(PaymentInState, PeriodRef, Protocol):
     looked_at: datetime
     due_on: date
     attention: str
-    reference: str
+    marker: str
+    remote_by_at: datetime | None
+    email: str
 
 
 class PaidPayment(PaymentRef, Protocol):

@@ -71,3 +71,8 @@ def count_sent(tx: Tx, run_id: str, payments: int, micros: int, now: datetime) -
         .where(r.id == run_id)
         .values(sent_payments=r.sent_payments + payments, sent_micros=r.sent_micros + micros, active_at=now)
     )
+
+
+def last_active(tx: Tx, but: str) -> datetime | None:
+    """When a run other than this one began last: nothing that this database sent is younger than its end."""
+    return tx.execute(select(func.max(runs.c.started_at)).where(runs.c.id != but)).scalar()

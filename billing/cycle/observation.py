@@ -1,0 +1,39 @@
+"""What the API's list showed in this cycle."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+from billing.core.coverage import CoverageProof
+from billing.core.outcomes import RemotePayment
+
+
+class Observation:
+    """One reading of the list. `asked_at` is the instant before it was asked for.
+
+    Its size is bounded by `reconcile.page_size × page_cap` and `reconcile.look_first_up_to`.
+    """
+
+    def __init__(self, asked_at: datetime, remotes: Sequence[RemotePayment], proof: CoverageProof) -> None:
+        self.asked_at = asked_at
+        self.proof = proof
+        self.by_id = {remote.remote_id: remote for remote in remotes}
+        self.by_marker: dict[str, list[RemotePayment]] = defaultdict(list)
+        self._unmarked: dict[int | None, list[RemotePayment]] = defaultdict(list)
+        for remote in remotes:
+            if remote.marker is not None:
+                self.by_marker[remote.marker].append(remote)
+            else:
+                self._unmarked[remote.amount_micros].append(remote)
+
+    @property
+    def unmarked_ids(self) -> list[str]:
+        """The ids of the records that bear no marker of our form."""
+        return [remote.remote_id for alike in self._unmarked.values() for remote in alike]
+
+    def unclaimed(self, amount_micros: int, claimed: set[str]) -> list[RemotePayment]:
+        """Records without a marker of ours that could be of this amount and stand for no payment of ours."""
+        alike = (*self._unmarked.get(amount_micros, ()), *self._unmarked.get(None, ()))
+        return [remote for remote in alike if remote.remote_id not in claimed]

@@ -1,0 +1,132 @@
+"""Step 2: the API's list, read once in a cycle before anything is sent, and shared by all steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from billing.core.coverage import CoverageProof
+from billing.core.event_text import EventAction
+from billing.core.outcomes import RemotePayment
+from billing.core.reconciling import LostCreate
+from billing.cycle.context import Context
+from billing.cycle.observation import Observation
+from billing.errors import GatewayError
+from billing.lifecycle import restore
+from billing.store import identity, payments, remote_checks, runs, subscriptions
+from billing.store.events import event, record
+from billing.store.tx import Tx
+
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """From what limit on the list is read; `whole` asks for all of it, `lost` for what covers these."""
+
+    limit: int
+    whole: bool
+    lost: tuple[LostCreate, ...]
+    first_look: bool
+    """Only a look before the first payment of all: that it fails stops nothing."""
+
+
+async def observe(ctx: Context) -> None:
+    """Read the list if a step needs it. Without it, what is in question stays as it is."""
+    with ctx.db.read() as tx:
+        wanted = _wanted(tx, ctx)
+    if wanted is not None:
+        try:
+            ctx.observation = await read_list(ctx, wanted)
+        except GatewayError as error:
+            _tell_unread(ctx, wanted, error)
+        else:
+            ctx.checkpoint("observe.listed")
+    _settle_doubt(ctx)
+
+
+def _wanted(tx: Tx, ctx: Context) -> _Wanted | None:
+    settings = ctx.settings.reconcile
+    unpaid = remote_checks.count_unpaid(tx, ctx.began)
+    live = remote_checks.count_live(tx)
+    sending = payments.count_planned(tx, ctx.as_of) > 0 or subscriptions.is_any_due(tx, ctx.as_of)
+    looks = remote_checks.look_is_due(tx, ctx.clock())
+    doubted = restore.doubt(tx) is not None
+    there = max(live, identity.longest_list(tx))
+    first = sending and there <= settings.look_first_up_to
+    if not (unpaid or looks or doubted or first):
+        return None
+    largest = _largest(ctx)
+    whole = first or doubted
+    roomy = there + there // 4 + settings.page_size if whole else max(settings.page_size, 2 * unpaid)
+    lost = tuple(map(remote_checks.lost_create, remote_checks.oldest_unknown(tx))) if looks else ()
+    return _Wanted(min(roomy, largest), whole, lost, not (unpaid or looks or doubted))
+
+
+def _largest(ctx: Context) -> int:
+    settings = ctx.settings.reconcile
+    return max(settings.page_size * settings.page_cap, settings.look_first_up_to)
+
+
+async def read_list(ctx: Context, wanted: _Wanted) -> Observation:
+    """Read the list with a growing limit until it shows enough or can't grow. Raises GatewayError."""
+    limit, largest = wanted.limit, _largest(ctx)
+    while True:
+        asked_at = ctx.clock()
+        remotes = await ctx.gateway.list(limit)
+        with ctx.db.transaction() as tx:
+            proof = _proof(tx, ctx, remotes, limit, asked_at)
+            identity.note_list(tx, len(remotes))
+        enough = not wanted.whole and all(proof.covers(lost) for lost in wanted.lost)
+        if enough or len(remotes) < limit or limit >= largest:
+            return Observation(asked_at, remotes, proof)
+        limit = min(limit * 2, largest)
+
+
+def _proof(
+    tx: Tx, ctx: Context, remotes: Iterable[RemotePayment], limit: int, asked_at: datetime
+) -> CoverageProof:
+    quiet = timedelta(seconds=ctx.settings.reconcile.quiet_seconds)
+    proof = CoverageProof(limit, asked_at, quiet, identity.longest_list(tx))
+    known = remote_checks.known_remotes(tx, [remote.remote_id for remote in remotes])
+    for remote in remotes:
+        proof.show(remote, known.get(remote.remote_id))
+    for missing in remote_checks.live_but(tx, known, asked_at - quiet):
+        proof.missing(missing)
+    return proof
+
+
+def _tell_unread(ctx: Context, wanted: _Wanted, error: GatewayError) -> None:
+    with ctx.db.transaction() as tx:
+        if not wanted.first_look:
+            ctx.report.problems.append(f"observe: {error}")
+        elif not remote_checks.has_ever_sent(tx):
+            record(tx, [event(ctx.clock(), ctx.actor, EventAction.FIRST_LOOK_FAILED, str(error))])
+
+
+def _settle_doubt(ctx: Context) -> None:
+    """A weak reason to doubt the database: nothing is sent until one look that covers everything."""
+    with ctx.db.transaction() as tx:
+        doubt = restore.doubt(tx)
+        if doubt is None:
+            return
+        quiet = timedelta(seconds=ctx.settings.reconcile.quiet_seconds)
+        seen = ctx.observation
+        last = runs.last_active(tx, ctx.run_id) or _EVER
+        since = _everything_since(last, doubt.since)
+        if seen is not None and seen.asked_at >= doubt.since + quiet and seen.proof.covers(since):
+            restore.settle_doubt(tx, ctx.actor, ctx.clock(), "one look at Mileston covered everything")
+            return
+        if seen is None:
+            why = "Mileston's list could not be read"
+        elif seen.asked_at < doubt.since + quiet:
+            why = f"the next run after {doubt.since + quiet:%Y-%m-%d %H:%M:%S} UTC checks Mileston"
+        else:
+            why = f"{seen.proof.why_not(since)}; if nothing is missing, say `billing database trust`"
+    ctx.brakes.stopped = f"{doubt.reason}: {why}"
+
+
+def _everything_since(last: datetime, until: datetime) -> LostCreate:
+    """Whatever another copy of this database may have sent, as one lost create."""
+    return LostCreate(0, "", last, until, 0, None, 0)
