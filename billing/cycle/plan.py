@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -98,8 +99,11 @@ def _plan_page(tx: Tx, ctx: Context, rows: list[DueSubscription]) -> int:
     now = ctx.clock()
     uncertain_through = restored_on(tx) or date.min
     decisions = [decide(row, ctx.settings, ctx.as_of) for row in rows]
+    shown = ctx.observation.by_marker if ctx.observation is not None else {}
     wanted = [
-        new_payment(decision.subscription, period, now, uncertain_through, ctx)
+        new_payment(
+            decision.subscription, period, now, uncertain_through, ctx.settings.mileston.namespace, shown
+        )
         for decision in decisions
         for period in decision.plan.periods
     ]
@@ -132,12 +136,20 @@ def _count(ctx: Context, new: list[NewPayment]) -> None:
 
 
 def new_payment(
-    row: Subscription, period: PlannedPeriod, now: datetime, uncertain_through: date, ctx: Context
+    row: Subscription,
+    period: PlannedPeriod,
+    now: datetime,
+    uncertain_through: date,
+    namespace: str = "",
+    shown: Container[str] = (),
 ) -> NewPayment:
-    """The payment of one period. After a restore it is looked up before it is sent."""
-    marker = marker_for(row.reference, period.due_on, ctx.settings.mileston.namespace)
+    """The payment of one period.
+
+    After a restore it is looked up before it is sent, and so is one whose marker Mileston's list shows.
+    """
+    marker = marker_for(row.reference, period.due_on, namespace)
     state, cause = PaymentState.PLANNED, ""
-    if ctx.observation is not None and marker in ctx.observation.by_marker:
+    if marker in shown:
         state, cause = PaymentState.UNKNOWN, SHOWN
     elif period.held:
         state, cause = PaymentState.HELD, _CATCH_UP

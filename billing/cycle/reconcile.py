@@ -75,15 +75,18 @@ def look_for_forgotten(ctx: Context, markers: Sequence[str]) -> None:
         record(tx, [event(now, ctx.actor, EventAction.DATABASE_LOST, detail)])
 
 
-async def read_named(ctx: Context) -> None:
-    """Creates that were answered with an id whose echo was not ours: that very record tells what it is."""
-    after_id = 0
+async def read_named(ctx: Context) -> int:
+    """Creates that were answered with an id whose echo was not ours: that very record tells what it is.
+
+    Returns how many were adopted or parked.
+    """
+    after_id = settled = 0
     lanes = ctx.settings.cycle.concurrency
     while True:
         with ctx.db.read() as tx:
             rows = remote_checks.named_page(tx, after_id, lanes)
         if not rows:
-            return
+            return settled
         after_id = rows[-1].id
         read = await asyncio.gather(
             *(ctx.gateway.get(row.remote_id or "") for row in rows), return_exceptions=True
@@ -99,6 +102,7 @@ async def read_named(ctx: Context) -> None:
                     remote_checks.lost_create(row), row.remote_id or "", remote, ctx.clock()
                 )
                 judged.append((row, verdict))
+                settled += verdict.finding in (Finding.ADOPT, Finding.PARK)
         with ctx.db.transaction() as tx:
             _apply(tx, ctx, judged)
 

@@ -37,7 +37,10 @@ async def submit(ctx: Context) -> None:
     finally:
         feed.account_for_the_rest()
     if feed.named:
-        await read_named(ctx)
+        # They were counted as unknown when their answers came in.
+        settled = await read_named(ctx)
+        ctx.report.due -= settled
+        ctx.report.unknown -= settled
 
 
 @dataclass(frozen=True, slots=True)

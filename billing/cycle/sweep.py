@@ -101,14 +101,14 @@ async def _sweep_extras(
         # A list may show what was deleted since, and lack what is there: the last one must never go.
         try:
             current = await ctx.gateway.get(counted)
-            if current is None:
-                if row.state in _UNPAID:
-                    await _replace_lost(ctx, row, counted, extras)
+            if current is None and row.state in _UNPAID:
+                await _replace_lost(ctx, row, counted, extras)
+            if current is None and row.state != PaymentState.VOID:
                 return
         except GatewayError as error:
             ctx.report.problems.append(f"sweep: payment {row.id} could not be looked at again: {error}")
             return
-    kept, extras = _after_paid_ones(ctx, row, current, extras)
+    kept, extras = _after_paid_ones(ctx, row, counted, current, extras)
     for extra in extras:
         if extra.status is RemoteStatus.UNPAID:
             await _delete(ctx, row, kept, extra.remote_id)
@@ -125,24 +125,28 @@ def _about_stranger(stranger: RemotePayment) -> str:
 
 
 def _after_paid_ones(
-    ctx: Context, row: LostPayment, current: RemotePayment, extras: list[RemotePayment]
+    ctx: Context,
+    row: LostPayment,
+    counted: str,
+    current: RemotePayment | None,
+    extras: list[RemotePayment],
 ) -> tuple[str, list[RemotePayment]]:
     """If the payer chose a duplicate, it counts now; returns the id that counts, and the others."""
     paid_extra = next((remote for remote in extras if remote.paid), None)
     if paid_extra is None:
-        return current.remote_id, extras
-    if row.state == PaymentState.PAID or current.paid:
+        return counted, extras
+    if row.state == PaymentState.PAID or (current is not None and current.paid):
         if not row.attention:
             _flag(ctx, row, "it was paid twice at Mileston; pay one of the two back")
     elif row.state == PaymentState.VOID:
         if not row.attention:
             _flag(ctx, row, "it is void, and a duplicate of it was paid at Mileston; pay it back")
-    elif current.status is RemoteStatus.UNPAID and _keep_instead(
-        ctx, row, current.remote_id, paid_extra.remote_id
-    ):
+    elif current is None or current.status is not RemoteStatus.UNPAID:
+        return counted, extras
+    elif _keep_instead(ctx, row, counted, paid_extra.remote_id):
         others = [remote for remote in extras if remote is not paid_extra]
         return paid_extra.remote_id, [*others, current]
-    return current.remote_id, extras
+    return counted, extras
 
 
 async def _replace_lost(ctx: Context, row: LostPayment, counted: str, extras: list[RemotePayment]) -> None:

@@ -176,7 +176,7 @@ def test_no_mail_leads_to_a_payment_that_is_gone(room: Mailroom, clock: Clock, k
                     (payment,) = payments.listing(tx)
                     assert verbs.flag_vanished(tx, "run:1", clock(), payment)
             await room.cycle((deliver,))
-            assert [row.state for row in room.notices()] == ["superseded"]
+            assert [row.state for row in room.notices()] == ["queued"]  # it may be shown again tomorrow
             assert server.mailbox == []
 
     asyncio.run(main())

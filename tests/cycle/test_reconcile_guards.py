@@ -10,6 +10,7 @@ import pytest
 
 from billing.app import decisions
 from billing.core.markers import marker_for
+from billing.cycle.observe import observe
 from billing.cycle.reconcile import reconcile
 from billing.cycle.settle import settle
 from billing.lifecycle.restore import require_lookup
@@ -68,7 +69,10 @@ def test_a_create_that_never_took_effect_is_sent_again_after_two_looks(tmp_path:
 
 
 def test_a_list_that_is_cut_off_proves_no_absence(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, reconcile={"quiet_seconds": float(QUIET), "page_size": 2, "page_cap": 1})
+    rig = Rig(
+        tmp_path,
+        reconcile={"quiet_seconds": float(QUIET), "page_size": 2, "page_cap": 1, "look_first_up_to": 0},
+    )
     for reference in ("a", "b", "c", "d"):
         rig.subscribe(reference)
     rig.cycle()
@@ -97,7 +101,10 @@ def test_a_short_list_without_what_must_be_in_it_proves_no_absence(tmp_path: Pat
 
 
 def test_one_payment_of_ours_tells_no_order_of_the_list(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, reconcile={"quiet_seconds": float(QUIET), "page_size": 1, "page_cap": 1})
+    rig = Rig(
+        tmp_path,
+        reconcile={"quiet_seconds": float(QUIET), "page_size": 1, "page_cap": 1, "look_first_up_to": 0},
+    )
     rig.subscribe("seen")
     rig.cycle()
     rig.subscribe("lost")
@@ -277,12 +284,12 @@ def test_a_list_that_shows_what_is_past_calls_nobody(tmp_path: Path) -> None:
     rig.cycle()
     rig.api.pay(rig.payment("paid").remote_id)
     rig.clock.to(3600)
-    rig.cycle((settle,))
+    rig.cycle((observe, settle))
     assert rig.payment("paid").state == "paid"
     rig.api.believed_unpaid = True
     rig.clock.to(7200)
 
-    rig.cycle((settle,))
+    rig.cycle((observe, settle))
 
     assert rig.payment("paid").attention == ""
 
@@ -316,7 +323,7 @@ def test_the_doubles_of_an_adopted_payment_are_deleted_with_the_list_that_showed
     extra = rig.api.add(rig.api.creates[0][0])
     rig.clock.to(QUIET + 1)
 
-    rig.cycle((reconcile,))
+    rig.cycle((observe, reconcile))
 
     assert (rig.payment().state, rig.payment().remote_id) == ("open", "remote-1")
     assert rig.api.deleted == [extra]

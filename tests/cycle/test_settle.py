@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from billing.cycle.observe import observe
 from billing.cycle.settle import settle
 from billing.store.models import notices
 from tests.support.rig import QUIET, Rig
@@ -37,9 +38,9 @@ def test_what_was_paid_is_booked_once_with_one_receipt(tmp_path: Path) -> None:
     rig = three_open(tmp_path)
     rig.api.pay(rig.payment("bob").remote_id)
 
-    first = rig.cycle((settle,))
+    first = rig.cycle((observe, settle))
     rig.clock.to(QUIET + 1)
-    second = rig.cycle((settle,))
+    second = rig.cycle((observe, settle))
 
     assert states(rig) == ["open", "paid", "open"]
     assert (first.checked, first.paid, second.checked, second.paid) == (3, 1, 2, 0)
@@ -50,7 +51,7 @@ def test_one_list_is_enough_for_all_that_it_shows(tmp_path: Path) -> None:
     rig = three_open(tmp_path)
     rig.api.asked.clear()
 
-    rig.cycle((settle,))
+    rig.cycle((observe, settle))
 
     assert rig.api.asked == ["list"]
 
@@ -61,7 +62,7 @@ def test_what_the_list_does_not_show_is_asked_for_one_by_one(tmp_path: Path) -> 
     rig.api.pay(rig.payment("cy").remote_id)
     rig.api.asked.clear()
 
-    rig.cycle((settle,))
+    rig.cycle((observe, settle))
 
     assert sorted(rig.api.asked) == ["get remote-1", "get remote-2", "get remote-3", "list"]
     assert states(rig) == ["open", "open", "paid"]
@@ -72,9 +73,9 @@ def test_no_more_than_so_many_are_asked_for_in_one_cycle(tmp_path: Path) -> None
     rig.api.hidden = True
     rig.api.asked.clear()
 
-    rig.cycle((settle,))
+    rig.cycle((observe, settle))
     rig.clock.to(QUIET + 1)
-    rig.cycle((settle,))
+    rig.cycle((observe, settle))
 
     asked = [what for what in rig.api.asked if what != "list"]
     assert len(asked) == 4
@@ -92,8 +93,8 @@ def test_an_api_that_cannot_be_read_is_a_problem_of_the_run_and_books_nothing(tm
     rig.api.pay(rig.payment("ada").remote_id)
     rig.api.broken = True
 
-    report = rig.cycle((settle,))
+    report = rig.cycle((observe, settle))
 
     assert states(rig) == ["open", "open", "open"]
-    assert report.problems == ["settle: the API can't be reached"]
+    assert report.problems == ["observe: the API can't be reached"]
     assert report.outcome == "attention"

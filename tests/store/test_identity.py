@@ -27,7 +27,7 @@ def own_row(db: Database) -> Any:
 def restored(db: Database, seen_generation: int = 0) -> Any:
     with db.transaction() as tx:
         noticed = mark_restored(tx, "program:restore", NOW, TODAY, seen_generation)
-        assert noticed == (restored_on(tx) is not None)
+        assert bool(noticed) == (restored_on(tx) is not None)
         return restored_on(tx)
 
 

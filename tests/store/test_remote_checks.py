@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from billing.core.markers import marker_for
-from billing.core.outcomes import RemotePayment, RemoteStatus
-from billing.core.reconciling import Coverage, KnownRemote, LostCreate, prove_coverage
+from billing.core.reconciling import LostCreate
 from billing.core.states import PaymentState as S
 from billing.lifecycle import payments as verbs
 from billing.store import payments, remote_checks
@@ -84,64 +82,53 @@ def test_what_is_lost_comes_by_id_with_what_judging_needs(ledger: Ledger) -> Non
         absent_looks=1,
         absent_at=NOW,
         look_step=2,
+        due_on=first[0].due_on,
+        marker=first[0].marker,
     )
     without = remote_checks.lost_create(rest[0])
     assert (without.started_at, without.deadline_at) == (NOW, NOW)  # when it was planned
     assert read(ledger.db, remote_checks.count_unknown) == 2
 
 
-def test_the_oldest_unknown_attempt(ledger: Ledger) -> None:
-    assert read(ledger.db, remote_checks.earliest_lost) is None
-    ledger.add("unknown", remote_from_at=NOW)
-    ledger.add("unknown", remote_from_at=NOW - MINUTE)
+def test_the_unknown_payments_that_a_list_must_reach(ledger: Ledger) -> None:
+    assert read(ledger.db, remote_checks.oldest_unknown) == []
+    ids = {ledger.add("unknown", remote_from_at=NOW - n * MINUTE) for n in range(3)}
     ledger.add("parked", remote_from_at=NOW - DAY)
-    assert read(ledger.db, remote_checks.earliest_lost) == NOW - MINUTE
+    assert {row.id for row in read(ledger.db, remote_checks.oldest_unknown)} == ids
 
 
-def test_known_remote_payments_come_with_when_they_were_made(ledger: Ledger) -> None:
-    for state in ("open", "uncollectible", "paid"):
+def test_what_is_known_of_remote_records_by_their_ids(ledger: Ledger) -> None:
+    for state in ("open", "paid", "void"):
         ledger.add(state, f"r-{state}")
     ledger.add("open", "r-unasked")
     ledger.add("open", "r-no-time", remote_from_at=None)
-    asked = ["r-open", "r-uncollectible", "r-paid", "r-no-time", "r-stranger"]
-    made = KnownRemote(NOW, NOW + MINUTE)
-    assert read(ledger.db, remote_checks.known_remotes, asked) == dict.fromkeys(asked[:3], made)
-    assert read(ledger.db, remote_checks.count_live) == 5
+    known = read(
+        ledger.db, remote_checks.known_remotes, ["r-open", "r-paid", "r-void", "r-no-time", "r-stranger"]
+    )
+    assert set(known) == {"r-open", "r-paid", "r-void"}  # whatever became of it
+    assert (known["r-open"].from_at, known["r-open"].by_at) == (NOW, NOW + MINUTE)
+    assert [known[each].paid for each in ("r-open", "r-paid")] == [False, True]
+    assert read(ledger.db, remote_checks.count_live) == 4
+
+
+def test_what_a_whole_list_must_show(ledger: Ledger) -> None:
+    """A void or flagged payment does not stand in for one that is missing, nor need it be there."""
+    ledger.add(remote_id="r-missing")
+    ledger.add(remote_id="r-new", remote_by_at=NOW + 2 * MINUTE)
+    ledger.add(remote_id="r-listed")
+    ledger.add("void", "r-void")
+    ledger.add(remote_id="r-vanished", attention="it vanished")
+    with ledger.db.read() as tx:
+        known = remote_checks.known_remotes(tx, ["r-listed"])
+        missing = list(remote_checks.live_but(tx, known, NOW + MINUTE))
+    assert len(missing) == 1
+    assert missing[0].by_at == NOW + MINUTE
 
 
 def test_many_remote_payments_are_looked_up_in_pieces(ledger: Ledger) -> None:
     ledger.add("open", "r-last")
     asked = [f"stranger-{i}" for i in range(2500)] + ["r-last"]
     assert list(read(ledger.db, remote_checks.known_remotes, asked)) == ["r-last"]
-
-
-@pytest.mark.parametrize(
-    "standing_in",
-    [
-        {"state": "void"},
-        {"state": "open", "attention": "it vanished"},
-        {"state": "paid", "attention": "unpaid again"},
-    ],
-)
-def test_a_void_or_flagged_payment_does_not_stand_in_for_one_that_is_missing(
-    ledger: Ledger, standing_in: dict[str, Any]
-) -> None:
-    # A list that is stale shows what it should not, and lacks what it should show.
-    ledger.add(remote_id="r-missing")
-    ledger.add(remote_id="r-listed", **standing_in)
-    listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", RemoteStatus.UNPAID)]
-    known = read(ledger.db, remote_checks.known_remotes, ["r-listed"])
-    assert prove_coverage(listed, 10, known, read(ledger.db, remote_checks.count_live)) == Coverage(
-        complete=False
-    )
-
-
-def test_a_payment_that_is_known_to_have_vanished_need_not_be_listed(ledger: Ledger) -> None:
-    ledger.add(remote_id="r-vanished", attention="it vanished")
-    ledger.add(remote_id="r-listed")
-    listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", RemoteStatus.UNPAID)]
-    known = read(ledger.db, remote_checks.known_remotes, ["r-listed"])
-    assert prove_coverage(listed, 10, known, read(ledger.db, remote_checks.count_live)).complete
 
 
 def test_payments_are_found_by_their_markers(ledger: Ledger) -> None:
@@ -288,20 +275,3 @@ def test_whether_anything_was_ever_sent(db: Database) -> None:
         values = {"payment_id": payment, "number": 1, "run_id": "run-1", "started_at": NOW}
         tx.execute(insert(attempts).values(values))
         assert remote_checks.has_ever_sent(tx)
-
-
-def test_what_is_planned_or_held_is_unsent(db: Database) -> None:
-    subscription = a_subscription(db)
-    markers = {
-        state: row_of(db, a_payment(db, subscription, TODAY + n * DAY, state=state)).marker
-        for n, state in enumerate(S)
-    }
-    many = [marker_for("somebody-else", TODAY + n * DAY) for n in range(1200)]
-    with db.read() as connection:
-        found = {
-            state
-            for state, marker in markers.items()
-            if remote_checks.is_any_unsent(connection, [*many, marker])
-        }
-        assert found == {S.PLANNED, S.HELD}
-        assert not remote_checks.is_any_unsent(connection, [])

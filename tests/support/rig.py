@@ -13,6 +13,7 @@ from sqlalchemy import Row, select
 from billing.config import Settings
 from billing.cycle.context import Context, nothing
 from billing.cycle.cycle import Step, run_cycle
+from billing.cycle.observe import observe
 from billing.cycle.plan import plan
 from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
@@ -28,8 +29,8 @@ from tests.support.fake_gateway import Clock, FakeGateway
 DAY = date(2026, 2, 1)
 QUIET = 45
 TIMEOUT = 15
-CHARGING: tuple[Step, ...] = (recover, reconcile, plan, submit)
-LOOKING: tuple[Step, ...] = (recover, reconcile)
+CHARGING: tuple[Step, ...] = (recover, observe, reconcile, plan, submit)
+LOOKING: tuple[Step, ...] = (recover, observe, reconcile)
 
 
 class Rig:
