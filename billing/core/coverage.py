@@ -157,7 +157,7 @@ class _Order:
         would bring it forward, or, in an order of earliest changes, might put it anywhere.
         """
         if self.behind(facts):
-            pass
+            self._against = self.unseen
 
     def behind(self, facts: _Facts) -> bool:
         """Whether one of our listed records surely stands behind a record (of `unseen`, one at least)."""

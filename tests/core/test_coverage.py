@@ -411,8 +411,8 @@ def test_why_not_says_which_order_is_in_the_way_and_what_would_prove_it() -> Non
     proof, _ = read(history(50), ORDERS["newest first"], 30)
     assert proof.why_not(lost_create(Real("lost", 495, due=3))) == (
         'the list is full (30 records), and if its order is "latest due date first", the payment could be '
-        "beyond its end; a list that shows, of our records, one due before 2026-03-04 would prove it (a "
-        "larger reconcile.page_size reads further)"
+        "beyond its end; a list that shows, of our records, one due before 2026-03-04 would prove it "
+        "(a larger reconcile.page_size reads further)"
     )
     assert 'order is "newest first"' in proof.why_not(lost_create(Real("lost", 15, due=40)))
     assert "one made before 2026-03-01 12:15 UTC" in proof.why_not(lost_create(Real("lost", 15, due=40)))
