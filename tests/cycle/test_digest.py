@@ -115,7 +115,7 @@ def test_a_refused_key_is_told_with_doctor_as_what_to_type(new_business: Make) -
     (mail,) = business.mails()
     text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert "The run stopped before it had sent everything" in text
-    assert "refused the key (401)" in text
+    assert "refused the API key (401)" in text
     assert "billing doctor" in text
 
 
