@@ -14,13 +14,19 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from billing.config.schema import Section, Settings, is_loopback, shown, without_secrets
+from billing.config.environment import PREFIX, concerns_us, unknown_variable, variable_of
+from billing.config.schema import (
+    LEAST_LIVE_QUIET_SECONDS,
+    Section,
+    Settings,
+    is_loopback,
+    shown,
+    without_secrets,
+)
 from billing.config.secrets import SECRET_NAMES, Secret, read_secrets
 from billing.errors import ConfigError
 
 Origin = str
-_PREFIX = "BILLING_"
-_NOT_SETTINGS = {"BILLING_CONFIG", "BILLING_SMTP_PASSWORD", "BILLING_SMTP_PASSWORD_FILE"}
 
 
 @dataclass(frozen=True)
@@ -129,13 +135,14 @@ def _take_environment(
     origins: dict[str, Origin],
     faults: list[str],
 ) -> None:
+    keys = _all_keys()
     for name, text in environ.items():
-        if not name.startswith(_PREFIX) or "__" not in name or name in _NOT_SETTINGS:
+        if not concerns_us(name, text):
             continue
-        section, _, key = name.removeprefix(_PREFIX).lower().partition("__")
+        section, _, key = name.removeprefix(PREFIX).lower().partition("__")
         path = f"{section}.{key}"
-        if path not in _all_keys():
-            faults.append(f"{name}: there is no such setting{_nearest(path)}")
+        if path not in keys or name != variable_of(path):
+            faults.append(unknown_variable(name, keys))
             continue
         values.setdefault(section, {})[key] = _from_text(section, key, text)
         origins[path] = f"environment {name}"
@@ -220,6 +227,12 @@ def _cross_check(settings: Settings, secrets: Mapping[str, Secret]) -> list[str]
         for key, url in urls.items():
             if url.startswith("http://"):
                 faults.append(f"{key}: {url!r}: the live environment needs https://")
+        quiet = settings.reconcile.quiet_seconds
+        if quiet < LEAST_LIVE_QUIET_SECONDS:
+            faults.append(
+                f"reconcile.quiet_seconds: {quiet:g}: the live environment needs "
+                f"{LEAST_LIVE_QUIET_SECONDS} to 86400 seconds"
+            )
     remote = any(url and not is_loopback(urlsplit(url).hostname or "") for url in urls.values())
     if mileston.environment == "live" or remote:
         for name in ("MILESTON_API_KEY", "MILESTON_BUSINESS_ID"):

@@ -14,6 +14,9 @@ from billing.config.cron import parse_cron
 from billing.core.money import format_amount, parse_amount
 from billing.errors import InvalidAmount
 
+LEAST_LIVE_QUIET_SECONDS = 120
+"""A request may still be on its way for so long after the program has given it up."""
+
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -147,6 +150,8 @@ class Mileston(Section):
     """Total time limit of one call."""
     requests_per_second: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     """0: no limit."""
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,32}$")] = ""
+    """Tells two databases that bill one Mileston business apart; never changed once something was sent."""
 
 
 class Cycle(Section):
@@ -160,9 +165,12 @@ class Cycle(Section):
 
 class Reconcile(Section):
     quiet_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    """Longer than Mileston may take to show what it made; at least LEAST_LIVE_QUIET_SECONDS in live."""
     page_size: Annotated[int, Field(ge=1, le=100_000)] = 500
     page_cap: Annotated[int, Field(ge=1, le=1000)] = 16
     """The list is read with limits up to page_size × page_cap."""
+    look_first_up_to: Annotated[int, Field(ge=0, le=10_000_000)] = 20_000
+    """A list of so many records at most is read before anything is sent; 0: only for a reason."""
     when_absent: Literal["resend", "park"] = "resend"
 
 

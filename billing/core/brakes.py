@@ -39,6 +39,9 @@ class Brakes:
     limits: BrakeLimits
     payments: int = 0
     amount_micros: int = 0
+    others_payments: int = 0
+    """What runs that overlap this one have sent: they share one allowance."""
+    others_micros: int = 0
     finished: int = 0
     unknown: int = 0
     failures_in_a_row: int = 0
@@ -51,9 +54,9 @@ class Brakes:
         """Count a payment in and return '', or the reason why it must be held."""
         if self.hold_cause:
             return self.hold_cause
-        if self.payments + 1 > self.limits.max_payments:
+        if self.others_payments + self.payments + 1 > self.limits.max_payments:
             return f"over the safety limit cycle.max_payments_per_run ({self.limits.max_payments})"
-        if self.amount_micros + amount_micros > self.limits.max_amount_micros:
+        if self.others_micros + self.amount_micros + amount_micros > self.limits.max_amount_micros:
             limit = format_amount(self.limits.max_amount_micros)
             return f"over the safety limit cycle.max_amount_per_run ({limit} USDC)"
         self.payments += 1

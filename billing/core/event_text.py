@@ -48,6 +48,8 @@ class EventAction(StrEnum):
     FIRST_LOOK_FAILED = "first_look_failed"
     DATABASE_LOST = "database_lost"
     DATABASE_RESTORED = "database_restored"
+    DATABASE_DOUBTED = "database_doubted"
+    DATABASE_TRUSTED = "database_trusted"
 
 
 _A = EventAction
@@ -88,6 +90,8 @@ SENTENCES: dict[EventAction, str] = {
     _A.FIRST_LOOK_FAILED: "Mileston's list could not be read before the first payment was sent: {detail}",
     _A.DATABASE_LOST: "Mileston has payments that this database does not know of: {detail}",
     _A.DATABASE_RESTORED: "the database was restored from a backup: {detail}",
+    _A.DATABASE_DOUBTED: "the database may be a copy; Mileston is checked before the next charge: {detail}",
+    _A.DATABASE_TRUSTED: "the database is trusted again: {detail}",
 }
 _ONCE_CALLED = {"voided": _A.VOID}
 """Actions that 0.1.0 wrote, and what they are called now."""

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from billing.config.schema import Mileston
 from billing.core.markers import find_marker, name_with_marker
 from billing.core.outcomes import CreateOutcome, PaymentRequest, RemotePayment
+from billing.core.remote_status import read_status
 from billing.gateway.addresses import checkout_url
 from billing.gateway.client import MilestonClient
 from billing.gateway.errors import CallFailed
@@ -44,8 +45,9 @@ class MilestonGateway:
         """Create one payment and return what is proved about it; see `CreateOutcome`.
 
         Nothing is sent at or after `send_by`. Whatever is sent has an outcome within the time limit
-        of a call after that. A mismatch carries its remote id too, if it has one: for a person, not
-        as success. Raises nothing but `CancelledError`, which leaves the outcome unknown.
+        of a call after that. A mismatch names its remote id too, if it has one (`named_id`): no
+        success, and no reason to send again. Raises nothing but `CancelledError`, which leaves the
+        outcome unknown.
         """
         return await self._payments.create(
             RecurringPayment(
@@ -109,5 +111,6 @@ def _as_payment(record: Record[RecurringPayment]) -> RemotePayment:
         marker=find_marker(shown.subscription_name or ""),
         amount_micros=shown.amount_micros,
         email=shown.subscriber_email or "",
-        paid=shown.payment_status == "paid",
+        status=read_status(shown.payment_status),
+        due_on=shown.recurring_on,
     )

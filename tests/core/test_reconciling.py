@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.core.outcomes import RemotePayment
+from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import (
     BACK_OFF,
     Coverage,
@@ -48,7 +48,9 @@ def lost(**changes: object) -> LostCreate:
 
 
 def remote(remote_id: str = "r1", **changes: object) -> RemotePayment:
-    usual = RemotePayment(remote_id, "RB-0123456789ABCDEF", 19_900_000, "zoe@example.org", paid=False)
+    usual = RemotePayment(
+        remote_id, "RB-0123456789ABCDEF", 19_900_000, "zoe@example.org", RemoteStatus.UNPAID
+    )
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
@@ -108,13 +110,13 @@ def test_an_address_that_the_api_writes_otherwise_is_the_same(email: str) -> Non
 
 
 def test_of_several_matches_one_that_fits_is_adopted() -> None:
-    other, fitting = remote("a", amount_micros=1, paid=True), remote("b")
+    other, fitting = remote("a", amount_micros=1, status=RemoteStatus.PAID), remote("b")
     verdict = judge(lost(), [other, fitting], NOTHING, T0, QUIET)
     assert (verdict.finding, verdict.remote) == (Finding.ADOPT, fitting)
 
 
 def test_of_several_matches_a_paid_one_is_kept_or_else_the_oldest() -> None:
-    first, second, paid = remote("a"), remote("b"), remote("c", paid=True)
+    first, second, paid = remote("a"), remote("b"), remote("c", status=RemoteStatus.PAID)
     assert choose([first, second]) is first
     assert choose([first, second], newest_first=True) is second
     for newest_first in (False, True):
