@@ -29,7 +29,7 @@ chance that happens once in 120."""
 class Coverage:
     """What a list provably covers: everything (`complete`), or all that was made after `back_to`.
 
-    `newest_first` is how our own payments stand in it, as far as they tell: no proof.
+    `newest_first` is the order in which our own payments seem to stand in it: an indication, no proof.
     """
 
     complete: bool
@@ -106,7 +106,7 @@ class Finding(StrEnum):
     ABSENT = "absent"  # proved twice that it does not exist
     LOOK_AGAIN = "look_again"  # absent once, or too early to tell
     UNPROVED = "unproved"  # the list does not cover it
-    PARK = "park"  # no proof to be had
+    PARK = "park"  # cannot confirm whether it exists: a person decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def judge(
         if fitting:
             return Verdict(Finding.ADOPT, choose(fitting, coverage.newest_first))
         field = mismatch(matches[0], lost.amount_micros, lost.email)
-        cause = f"a remote payment bears its marker but another {field}"
+        cause = f"a remote payment bears its marker, but its {field} is not ours"
         return Verdict(Finding.PARK, matches[0], cause)
     if now < lost.deadline_at + quiet:
         return _again(lost, lost.deadline_at + quiet)
@@ -185,7 +185,7 @@ def judge(
     if lookalike is not None:
         cause = (
             f"the record {lookalike.remote_id} has its e-mail, amount and date, and no payment number of "
-            "ours: say whether it is this payment"
+            "ours: decide whether it is this payment"
         )
         return Verdict(Finding.PARK, lookalike, cause)
     if not _is_covered(coverage, lost):
@@ -211,7 +211,7 @@ def judge_named(lost: LostCreate, remote_id: str, remote: RemotePayment | None, 
     otherwise a person decides. It is never sent again by itself.
     """
     if remote is None:
-        return _unproved(lost, now, f"Mileston named the record {remote_id} and does not show it")
+        return _unproved(lost, now, f"Mileston answered with the record {remote_id}, but does not show it")
     if remote.marker not in (None, lost.marker):
         field = "subscriptionName"  # it is another payment's
     elif remote.due_on is None or remote.due_on != lost.due_on:
@@ -220,7 +220,9 @@ def judge_named(lost: LostCreate, remote_id: str, remote: RemotePayment | None, 
         field = mismatch(remote, lost.amount_micros, lost.email)
     if not field:
         return Verdict(Finding.ADOPT, remote)
-    return Verdict(Finding.PARK, remote, f"Mileston made the record {remote_id} of it with another {field}")
+    return Verdict(
+        Finding.PARK, remote, f"Mileston made the record {remote_id} for it, but its {field} is not ours"
+    )
 
 
 def _is_covered(coverage: Coverage | Proof, lost: LostCreate) -> bool:
@@ -231,8 +233,10 @@ def _is_covered(coverage: Coverage | Proof, lost: LostCreate) -> bool:
 
 def _why_not(coverage: Coverage | Proof, lost: LostCreate) -> str:
     if isinstance(coverage, Coverage):
-        return "the list of remote payments never covered the time of the attempt"
-    return f"cannot confirm whether it exists at Mileston: {coverage.why_not(lost)}"
+        why = "the list of remote payments never covered the time of the attempt"
+    else:
+        why = coverage.why_not(lost)
+    return f"cannot confirm whether it exists at Mileston: {why}"
 
 
 def _again(lost: LostCreate, at: datetime) -> Verdict:
@@ -253,7 +257,7 @@ def _unproved(lost: LostCreate, now: datetime, cause: str) -> Verdict:
     if now < lost.deadline_at + BACK_OFF[0]:
         return Verdict(Finding.UNPROVED, next_look_at=now, look_step=0)
     if lost.next_look_at is not None and now < lost.next_look_at:
-        # The list was read for another payment's sake: that is no step on the way to a person.
+        # The list was read because of another payment: that does not count as a step.
         return Verdict(Finding.UNPROVED, next_look_at=lost.next_look_at, look_step=lost.look_step)
     if lost.look_step >= len(BACK_OFF):
         return Verdict(Finding.PARK, cause=cause)
