@@ -3,6 +3,11 @@
 httpcore speaks HTTP and asks this module for sockets. What it writes is kept back until it waits
 for the answer, so that a request leaves in one piece, and the one line that hands it to the socket
 is also the one that checks the deadline and records that it left.
+
+What was handed to the socket lies in the kernel until the other end has it, and a connection that is
+closed in the usual way leaves the kernel trying for minutes: a create could arrive long after it was
+given up. So a connection is never closed but reset, and the kernel drops what it still holds. That is
+set when it is made, so that it also holds for a process that is killed.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
@@ -23,6 +29,10 @@ from billing.gateway.faults import DeadlinePassed, Unusable
 _NEXT_ADDRESS_SECONDS = 0.25
 # Beyond this the server is made to wait until what it sent has been read.
 _READ_AHEAD_BYTES = 256 * 1024
+# Closing means a reset: linger on, for no time.
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+# A process that is stopped can't close anything, so the kernel gives up by itself after this long.
+_UNDELIVERED_SECONDS = 30
 
 
 class SendGuard:
@@ -194,7 +204,7 @@ class Stream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         return self
 
     async def aclose(self) -> None:
-        """Drop the connection at once, with whatever has not been sent yet."""
+        """Reset the connection at once; whatever has not reached the other end is dropped."""
         self.abort()
         await asyncio.sleep(0)
 
@@ -211,6 +221,10 @@ class Stream(httpcore.AsyncNetworkStream, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        connected = transport.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNDELIVERED_SECONDS * 1000)
 
     def data_received(self, data: bytes) -> None:
         self._received += data

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 from collections.abc import Callable
 
 import httpcore
@@ -146,7 +147,8 @@ def test_a_server_that_sends_faster_than_is_read_has_to_wait() -> None:
 
     async def scene() -> int:
         stream = Stream(Sockets())
-        stream.connection_made(Transport())
+        with socket.socket() as unused:
+            stream.connection_made(Transport({"socket": unused}))
         size = 0
         for _ in range(5):
             stream.data_received(b" " * 100_000)
