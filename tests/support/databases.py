@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from billing.core.states import PaymentState, SubscriptionStatus
 from billing.store.database import Database, claim_identity, migrate
 from billing.store.models import payments, subscriptions
 from tests.support.folders import quick_folder
+from tests.support.watchdog import watch
 
 DIALECTS = ("sqlite", "postgresql")
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
@@ -134,6 +136,7 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
         return
     with quick_folder() as base:
         packaged = _start_packaged_server(base)
+        watch(int((base / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
         try:
             server = PostgresqlServer(make_url(packaged.get_uri()))
             server.forget_about_the_disk()
