@@ -15,7 +15,7 @@ def a_notice(db: Database, state: str, key: str = "key") -> int:
         values = {"state": state, "message_id": "<1@example.org>", "lease_until": NOW, "tries": 3}
         row = notices.new_notice(NoticeKind.PAYMENT_CREATED, key, NOW) | values
         assert notices.insert_notices(tx, [row]) == 1
-        return max(found.id for found in notices.listing(tx))
+        return max(int(found.id) for found in notices.listing(tx))
 
 
 @pytest.mark.parametrize("state", ["sent", "failed", "unknown"])

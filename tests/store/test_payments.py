@@ -72,7 +72,7 @@ def test_a_move_that_the_table_does_not_know_is_refused_before_the_database_is_a
 @pytest.mark.parametrize("old", ["planned", "held"])
 def test_what_becomes_unknown_again_must_be_looked_for_from_the_start(db: Database, old: str) -> None:
     # An earlier proof of absence says nothing about a create that may have come after it.
-    looked = {"absent_looks": 1, "absent_at": NOW, "look_step": 4, "next_look_at": NOW + DAY}
+    looked: dict[str, Any] = {"absent_looks": 1, "absent_at": NOW, "look_step": 4, "next_look_at": NOW + DAY}
     payment = a_payment(db, a_subscription(db), state=old, **looked)
     with db.transaction() as tx:
         payments.move(tx, [payment], S(old), S.UNKNOWN, NOW, cause="turned up")

@@ -239,7 +239,8 @@ def test_a_payment_stands_for_another_remote_payment_only_if_nobody_was_faster(l
 def test_what_is_overdue_was_read_as_unpaid_in_this_very_run(
     ledger: Ledger, changes: dict[str, Any], comes: bool
 ) -> None:
-    payment = ledger.add(**({"remote_id": "a", "next_dun_on": TODAY, "looked_run_id": "run-1"} | changes))
+    usual: dict[str, Any] = {"remote_id": "a", "next_dun_on": TODAY, "looked_run_id": "run-1"}
+    payment = ledger.add(**(usual | changes))
     with ledger.db.transaction() as tx:
         rows = remote_checks.overdue_page(tx, TODAY, "run-1", 0, 9)
         assert [row.id for row in rows] == ([payment] if comes else [])

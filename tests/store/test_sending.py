@@ -73,7 +73,13 @@ def recover(db: Database, now: Any = WRITTEN, exclusive: bool = True, limit: int
 
 
 def test_an_intent_is_the_payments_state_and_a_new_attempt(db: Database) -> None:
-    old = {"absent_looks": 2, "absent_at": NOW, "look_step": 3, "next_look_at": NOW, "cause": "old"}
+    old: dict[str, Any] = {
+        "absent_looks": 2,
+        "absent_at": NOW,
+        "look_step": 3,
+        "next_look_at": NOW,
+        "cause": "old",
+    }
     (taken,) = intended(db, **old)
     row = payment(db)
     assert (row.state, row.run_id, row.attempts) == ("sending", "run-1", 1)

