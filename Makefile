@@ -46,6 +46,7 @@ check: $(DEV)     ## Lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.planted_typos
 
 format: $(DEV)    ## Put the code into its standard form
 	$(BIN)/ruff check --fix .

@@ -18,8 +18,10 @@ from billing.app.runtime import SANDBOX_BUSINESS
 from billing.config import Settings
 from billing.core.states import NoticeKind, NoticeState, PaymentState, SubscriptionStatus
 from billing.cycle.remind import offsets_key
-from billing.store.database import Database, claim_identity, migrate
+from billing.store.connection import Database
+from billing.store.identity import claim_identity
 from billing.store.models import attempts, events, identity, notices, payments, subscriptions
+from billing.store.schema import migrate
 
 TODAY = date(2026, 2, 1)
 NOW = datetime(2026, 2, 1, 6, 0, tzinfo=UTC)

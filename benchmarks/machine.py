@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.tables import grouped
-from billing.store.database import wal_is_safe
+from billing.store.connection import wal_is_safe
 
 
 def describe(folder: Path, postgresql: str | None) -> str:

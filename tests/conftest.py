@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.support.business import Business
 from tests.support.databases import DIALECTS, PostgresqlServer, SqliteFiles, postgresql_server, sqlite_files
 from tests.support.folders import quick_folder

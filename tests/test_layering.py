@@ -22,8 +22,9 @@ BELOW: dict[str, tuple[str, ...]] = {
     "store": (*BASE, "core", "config"),
     "gateway": (*BASE, "core", "config"),
     "mail": (*BASE, "core", "config"),
-    "cycle": (*BASE, "core", "config", "store"),
-    "app": (*BASE, "core", "config", "store", "gateway", "mail", "cycle"),
+    "lifecycle": (*BASE, "core", "store"),
+    "cycle": (*BASE, "core", "config", "store", "lifecycle"),
+    "app": (*BASE, "core", "config", "store", "gateway", "mail", "lifecycle", "cycle"),
     "sandbox": (),
 }
 ABOVE = ("cli", "daemon", "web")
@@ -35,7 +36,7 @@ BELOW["__main__"] = ("cli",)
 
 SANDBOX_USERS = {"app/sandbox_host.py", "cli/sandbox.py"}
 LONGEST = 400
-CLOCKLESS = ("core", "store", "cycle")
+CLOCKLESS = ("core", "store", "lifecycle", "cycle")
 CLOCKS = {"now", "today", "utcnow", "time", "time_ns", "monotonic", "perf_counter"}
 # Time that only spaces requests out, and decides nothing.
 CLOCKS_ALLOWED = {"cycle/submit.py": "get_running_loop().time"}
@@ -116,6 +117,7 @@ def test_every_part_of_the_program_has_its_layer() -> None:
         "store",
         "gateway",
         "mail",
+        "lifecycle",
         "cycle",
         "app",
     }
@@ -167,6 +169,90 @@ def test_no_file_is_longer_than_can_be_read_at_a_sitting() -> None:
         if "migrations" not in path.parts
     }
     wrong = [f"billing/{place}: {length} lines" for place, length in lengths.items() if length > LONGEST]
+    assert not wrong, "\n".join(wrong)
+
+
+DATABASE_PACKAGES = {"sqlalchemy", "sqlmodel", "alembic", "psycopg", "sqlite3"}
+KNOWS_SQL = ("store", "lifecycle")
+# A driver's own backup, and versions that are told: no SQL of ours.
+DRIVERS_ALLOWED = {"app/backup.py": {"sqlite3"}, "app/doctor.py": {"sqlite3"}}
+
+
+def roots_of(path: Path) -> set[str]:
+    """The packages that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def test_sql_stands_in_the_store_and_the_lifecycle_alone() -> None:
+    wrong = []
+    for path in files():
+        place = path.relative_to(PACKAGE).as_posix()
+        known = roots_of(path) & DATABASE_PACKAGES - DRIVERS_ALLOWED.get(place, set())
+        if known and part_of(place) not in KNOWS_SQL:
+            wrong.append(f"billing/{place} imports {', '.join(sorted(known))}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_command_line_asks_the_app_and_never_the_store() -> None:
+    wrong = [
+        str(found) for found in IMPORTS if found.importer == "cli" and found.part in ("store", "lifecycle")
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def writes_a_state(node: ast.AST) -> bool:
+    """`state=PaymentState…` in a call, or `"state": PaymentState…` in a row that is written."""
+    if isinstance(node, ast.keyword):
+        return node.arg == "state" and "PaymentState." in ast.unparse(node.value)
+    return isinstance(node, ast.Dict) and any(
+        isinstance(key, ast.Constant) and key.value == "state" and "PaymentState." in ast.unparse(value)
+        for key, value in zip(node.keys, node.values, strict=True)
+    )
+
+
+def test_a_payments_state_is_written_by_the_lifecycle_alone() -> None:
+    places = {
+        place
+        for path in files()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if writes_a_state(node)
+        and not (place := path.relative_to(PACKAGE).as_posix()).startswith("lifecycle/")
+    }
+    assert places == {"store/remote_checks.py"}  # as the WHERE of a note
+
+
+TYPED = ("core", "lifecycle", "cycle", "store")
+UNTYPED = ("Row[", "dict[str, Any]", "Mapping[str, Any]")
+# A JSON document has no columns; a query that is put together has no rows yet.
+UNTYPED_ALLOWED = {"to_json"}
+
+
+def borders(path: Path) -> Iterator[tuple[str, int, str]]:
+    """(name, line, annotation) of every parameter and answer that other modules may see."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
+            continue
+        given = [*node.args.args, *node.args.kwonlyargs, *filter(None, [node.args.vararg, node.args.kwarg])]
+        annotations = [argument.annotation for argument in given] + [node.returns]
+        for annotation in filter(None, annotations):
+            yield node.name, node.lineno, ast.unparse(annotation)
+
+
+def test_no_row_without_named_fields_crosses_a_module_border() -> None:
+    wrong = [
+        f"billing/{path.relative_to(PACKAGE).as_posix()}:{line} {name}: {annotation}"
+        for path in files()
+        if part_of(path.relative_to(PACKAGE).as_posix()) in TYPED and "migrations" not in path.parts
+        for name, line, annotation in borders(path)
+        if name not in UNTYPED_ALLOWED
+        and (annotation == "Any" or any(each in annotation for each in UNTYPED))
+    ]
     assert not wrong, "\n".join(wrong)
 
 

@@ -10,14 +10,12 @@ from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import create_engine, update
-
 from billing.app.decisions import actor
 from billing.config import Config
 from billing.errors import StoreError, UsageError
-from billing.store.database import Database
-from billing.store.events import event, record
-from billing.store.models import identity
+from billing.lifecycle.restore import restored_by_hand
+from billing.store.connection import Database
+from billing.store.identity import mark_as_copy
 
 
 def back_up(config: Config, target: Path, now: datetime, *, force: bool = False) -> int:
@@ -40,7 +38,7 @@ def back_up(config: Config, target: Path, now: datetime, *, force: bool = False)
         raise UsageError(f"{target} can't be written: {error.strerror}") from error
     try:
         _copy(source, temporary)
-        _mark_as_copy(temporary, now)
+        mark_as_copy(temporary, now)
         _check_integrity(temporary)
         size = _sync(temporary)
         _give_name(temporary, target, force)
@@ -82,15 +80,6 @@ def _copy(source: Path, copy: Path) -> None:
         new.execute("PRAGMA journal_mode = DELETE")
 
 
-def _mark_as_copy(copy: Path, now: datetime) -> None:
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(copy))
-    try:
-        with engine.begin() as tx:
-            tx.execute(update(identity).values(copied_at=now))
-    finally:
-        engine.dispose()
-
-
 def _check_integrity(copy: Path) -> None:
     with closing(sqlite3.connect(copy)) as new:
         found = [row[0] for row in new.execute("PRAGMA integrity_check(3)")]
@@ -127,7 +116,6 @@ def _give_name(copy: Path, target: Path, force: bool) -> None:
 
 
 def mark_restored_by_hand(db: Database, now: datetime) -> None:
-    """A person says that this database came back from a backup: the next cycle looks before it sends."""
+    """A person says that this database was restored: the next cycle checks Mileston before it charges."""
     with db.transaction() as tx:
-        tx.execute(update(identity).values(copied_at=now))
-        record(tx, [event(now, actor(), "database_restored", "said by a person")])
+        restored_by_hand(tx, actor(), now)

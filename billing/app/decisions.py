@@ -1,30 +1,31 @@
-"""What people decide about subscriptions and payments; every act goes into the event log."""
+"""What people decide about subscriptions and payments: checked here, done by the verbs of `lifecycle`."""
 
 from __future__ import annotations
 
 import difflib
 import getpass
-import json
-from datetime import date, datetime, timedelta
-from typing import Any
-
-from sqlalchemy import Connection
+from datetime import date, datetime
 
 from billing.config import Settings
-from billing.core.reconciling import PROOF, mismatch
-from billing.core.states import NoticeKind, NoticeState, PaymentState, SubscriptionStatus
+from billing.core.reconciling import mismatch
+from billing.core.states import NoticeState, PaymentState, SubscriptionStatus
 from billing.cycle.context import Gateway
-from billing.cycle.plan import first_reminder_on
 from billing.errors import UsageError
+from billing.lifecycle import notices as notice_verbs
+from billing.lifecycle import payments as verbs
+from billing.lifecycle import subscriptions as subscription_verbs
+from billing.lifecycle.payments import Found
 from billing.store import notices, payments, subscriptions
-from billing.store.database import Database, restored_on
-from billing.store.events import event, record
+from billing.store.connection import Database
+from billing.store.identity import restored_on
 from billing.store.paging import paged
-from billing.store.sending import open_payments
+from billing.store.rows import PaymentOfSubscription, Subscription
+from billing.store.tx import Tx
 
 _LISTED = 500
 """How much of the API's list a person's word is checked against."""
 _UNSENT = (PaymentState.PLANNED, PaymentState.HELD, PaymentState.REJECTED)
+_MEANWHILE = "payment {} changed meanwhile; look at it again"
 
 
 def actor() -> str:
@@ -35,7 +36,7 @@ def actor() -> str:
         return "person:unknown"
 
 
-def find_subscription(tx: Connection, reference: str) -> Any:
+def find_subscription(tx: Tx, reference: str) -> Subscription:
     """The subscription with this reference. Raises `UsageError` with the nearest ones if there is none."""
     row = subscriptions.find(tx, reference)
     if row is None:
@@ -45,7 +46,7 @@ def find_subscription(tx: Connection, reference: str) -> Any:
     return row
 
 
-def find_payment(tx: Connection, payment_id: int) -> Any:
+def find_payment(tx: Tx, payment_id: int) -> PaymentOfSubscription:
     """Raises `UsageError` if there is none."""
     row = payments.find(tx, payment_id)
     if row is None:
@@ -58,10 +59,7 @@ def pause(db: Database, reference: str, now: datetime, reason: str) -> None:
     with db.transaction() as tx:
         row = find_subscription(tx, reference)
         _require(row, SubscriptionStatus.ACTIVE)
-        subscriptions.change(tx, row.id, now, status=SubscriptionStatus.PAUSED.value)
-        _log(tx, now, "subscription_paused", reason, row.id)
-        # The key names the instant: a subscription may be paused many times.
-        _notify(tx, NoticeKind.SUBSCRIPTION_PAUSED, row, now, f"{now:%Y%m%dT%H%M%S}")
+        _done(subscription_verbs.pause(tx, actor(), now, row, reason) is not None, row)
 
 
 def resume(db: Database, reference: str, now: datetime, today: date, settings: Settings, reason: str) -> date:
@@ -69,28 +67,13 @@ def resume(db: Database, reference: str, now: datetime, today: date, settings: S
     with db.transaction() as tx:
         row = find_subscription(tx, reference)
         _require(row, SubscriptionStatus.PAUSED)
-        terms = subscriptions.terms_of(row)
-        period = max(row.next_period, terms.first_period(today))
-        due = terms.next_due_on(period)
-        if due is None:
-            raise UsageError(f"{reference} can't be resumed: no period is left before it ends")
-        subscriptions.change(
-            tx,
-            row.id,
-            now,
-            status=SubscriptionStatus.ACTIVE.value,
-            next_period=period,
-            next_due_on=due,
-            next_remind_on=first_reminder_on(terms.interval, due, settings),
-        )
-        _log(tx, now, "subscription_resumed", f"{reason}; next due {due}".lstrip("; "), row.id)
-        return due
+        return subscription_verbs.resume(tx, actor(), now, today, row, settings.reminders, reason)
 
 
 def cancel(
     db: Database, reference: str, now: datetime, today: date, reason: str, at_period_end: bool
 ) -> date:
-    """End a subscription now or at the end of the period that is paid for; answers its last day.
+    """End a subscription now or at the end of the period that is paid for; returns its last day.
 
     What is not yet at Mileston is voided when it ends now; open payments stay owed.
     """
@@ -100,38 +83,16 @@ def cancel(
         if at_period_end and row.status == SubscriptionStatus.ACTIVE and row.next_due_on is not None:
             if row.cancel_on is not None:
                 raise UsageError(f"{reference} is cancelled already, from {row.cancel_on} on")
-            ends = _end_of_the_running_period(row, today)
-            subscriptions.change(tx, row.id, now, cancel_on=ends, next_remind_on=None)
+            done = subscription_verbs.cancel_at_period_end(tx, actor(), now, today, row, reason)
         else:
-            ends = today + timedelta(days=1)
-            subscriptions.change(
-                tx,
-                row.id,
-                now,
-                status=SubscriptionStatus.CANCELLED.value,
-                cancel_on=row.cancel_on or today,
-                next_due_on=None,
-                next_remind_on=None,
-            )
-            _void_unsent(tx, row, now, "its subscription was cancelled")
-        last_day = ends - timedelta(days=1)
-        _log(tx, now, "subscription_cancelled", f"{reason}; last day {last_day}".lstrip("; "), row.id)
-        facts = json.dumps({"last_day": last_day.isoformat()})
-        _notify(tx, NoticeKind.SUBSCRIPTION_CANCELLED, row, now, "", facts)
-        return last_day
-
-
-def _end_of_the_running_period(row: Any, today: date) -> date:
-    """The first due date after today: a period that is due but not planned yet still counts."""
-    if row.next_due_on > today:
-        coming: date = row.next_due_on
-        return coming
-    terms = subscriptions.terms_of(row)
-    return terms.due_on(terms.first_period(today + timedelta(days=1)))
+            done = subscription_verbs.cancel(tx, actor(), now, today, row, reason)
+        if done is None:
+            raise UsageError(f"{reference} changed meanwhile; look at it again")
+        return done.last_day
 
 
 def release(db: Database, payment_ids: list[int], now: datetime, reason: str) -> list[int]:
-    """Held, rejected and parked payments may be sent again; answers those that moved.
+    """Held, rejected and parked payments may be sent again; returns those that moved.
 
     Raises `UsageError` for a payment in another state, before any is changed.
     """
@@ -142,15 +103,10 @@ def release(db: Database, payment_ids: list[int], now: datetime, reason: str) ->
                 raise UsageError(
                     f"payment {row.id} is {row.state}; only held, rejected and parked ones can be released"
                 )
-        doubtful_through = restored_on(tx) or date.min
+        uncertain_through = restored_on(tx)
         for row in rows:
-            old = PaymentState(row.state)
-            payments.move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention="")
-            if row.due_on <= doubtful_through and row.absent_looks < PROOF:
-                # It may have been released and sent before, in the time that the restore lost. (A proof
-                # is of after the restore and of after the last attempt: both take an earlier one back.)
-                payments.move(tx, [row.id], PaymentState.PLANNED, PaymentState.UNKNOWN, now)
-            _log(tx, now, "released", reason, row.subscription_id, row.id)
+            if not verbs.release(tx, actor(), now, row, reason, uncertain_through):
+                raise UsageError(_MEANWHILE.format(row.id))
     return [row.id for row in rows]
 
 
@@ -166,18 +122,15 @@ async def void(db: Database, gateway: Gateway | None, payment_id: int, now: date
     if old not in (*_UNSENT, PaymentState.PARKED, PaymentState.OPEN):
         raise UsageError(f"payment {payment_id} is {old}; it can't be voided")
     if old is PaymentState.OPEN and gateway is not None:
-        remote = await gateway.get(row.remote_id)
+        remote = await gateway.get(row.remote_id or "")
         doubles = [each for each in await gateway.list(_LISTED) if each.marker == row.marker]
         if any(each is not None and each.paid for each in (remote, *doubles)):
             raise UsageError(f"payment {payment_id} was paid meanwhile; the next cycle books it")
-        for remote_id in {row.remote_id, *(each.remote_id for each in doubles)}:
+        for remote_id in {row.remote_id or "", *(each.remote_id for each in doubles)}:
             await gateway.delete(remote_id)
     with db.transaction() as tx:
-        if not payments.move(
-            tx, [payment_id], old, PaymentState.VOID, now, cause=reason, attention="", next_dun_on=None
-        ):
-            raise UsageError(f"payment {payment_id} changed meanwhile; look at it again")
-        _log(tx, now, "voided", reason, row.subscription_id, payment_id)
+        if not verbs.void(tx, actor(), now, [row], reason):
+            raise UsageError(_MEANWHILE.format(payment_id))
 
 
 async def resolve(
@@ -211,13 +164,11 @@ async def resolve(
     with db.transaction() as tx:
         fresh = find_payment(tx, payment_id)
         if fresh.state != old:
-            raise UsageError(f"payment {payment_id} changed meanwhile; look at it again")
+            raise UsageError(_MEANWHILE.format(payment_id))
         if remote_id is not None:
-            open_payments(tx, old, [(fresh, remote_id, now)], actor(), "resolved", now, today)
-            payments.flag(tx, payment_id, "", now)
+            verbs.resolve(tx, actor(), now, today, old, Found(fresh, remote_id, now), reason)
         else:
-            payments.move(tx, [payment_id], old, PaymentState.PLANNED, now, cause="", attention="")
-        _log(tx, now, "resolved", reason, row.subscription_id, payment_id)
+            verbs.plan_again(tx, actor(), now, fresh, reason)
 
 
 def resend_notice(db: Database, notice_id: int, now: datetime) -> None:
@@ -229,7 +180,7 @@ def resend_notice(db: Database, notice_id: int, now: datetime) -> None:
         state = NoticeState(row.state)
         if state not in (NoticeState.SENT, NoticeState.FAILED, NoticeState.UNKNOWN):
             raise UsageError(f"notice {notice_id} is {state}; only sent, failed and unknown ones are resent")
-        _requeue(tx, row, now)
+        notice_verbs.requeue(tx, actor(), now, row)
 
 
 def resend_notices(db: Database, state: NoticeState, now: datetime) -> int:
@@ -237,53 +188,20 @@ def resend_notices(db: Database, state: NoticeState, now: datetime) -> int:
     if state not in (NoticeState.FAILED, NoticeState.UNKNOWN):
         raise UsageError(f"all {state} notices can't be resent at once, only all failed or all unknown ones")
     queued = 0
-    for listed in paged(db, notices.listed([state]), notices.ORDER):
+    for listed in paged(db, notices.listed([state])):
         with db.transaction() as tx:
             row = notices.find(tx, listed.id)
             if row is not None and row.state == state:
-                _requeue(tx, row, now)
-                queued += 1
+                queued += notice_verbs.requeue(tx, actor(), now, row)
     return queued
 
 
-def _requeue(tx: Connection, row: Any, now: datetime) -> None:
-    notices.requeue(tx, NoticeState(row.state), now, row.id)
-    line = event(
-        now,
-        actor(),
-        "notice_resent",
-        f"it was {row.state}",
-        subscription_id=row.subscription_id,
-        payment_id=row.payment_id,
-        notice_id=row.id,
-    )
-    record(tx, [line])
-
-
-def _require(row: Any, *allowed: SubscriptionStatus) -> None:
+def _require(row: Subscription, *allowed: SubscriptionStatus) -> None:
     if row.status not in allowed:
         states = " or ".join(allowed)
         raise UsageError(f"{row.reference} is {row.status}; it would have to be {states}")
 
 
-def _void_unsent(tx: Connection, row: Any, now: datetime, cause: str) -> None:
-    for payment in list(payments.listing(tx, _UNSENT, row.id)):
-        payments.move(tx, [payment.id], PaymentState(payment.state), PaymentState.VOID, now, cause=cause)
-        _log(tx, now, "voided", cause, row.id, payment.id)
-
-
-def _notify(tx: Connection, kind: NoticeKind, row: Any, now: datetime, suffix: str, facts: str = "") -> None:
-    key = notices.dedupe_key(kind, row.reference, None, suffix)
-    notices.insert_notices(tx, [notices.new_notice(kind, key, now, subscription_id=row.id, facts=facts)])
-
-
-def _log(
-    tx: Connection,
-    now: datetime,
-    action: str,
-    detail: str,
-    subscription_id: int,
-    payment_id: int | None = None,
-) -> None:
-    line = event(now, actor(), action, detail, subscription_id=subscription_id, payment_id=payment_id)
-    record(tx, [line])
+def _done(done: bool, row: Subscription) -> None:
+    if not done:
+        raise UsageError(f"{row.reference} changed meanwhile; look at it again")

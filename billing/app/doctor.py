@@ -14,8 +14,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import Connection, func, select
-
 from billing.app.permissions import directory_faults, private_file_faults, same_owner_faults
 from billing.app.runtime import (
     api_at,
@@ -25,14 +23,16 @@ from billing.app.runtime import (
     sandbox_data,
     templates_dir,
 )
-from billing.app.status import reading, schema_version
+from billing.app.status import reading
 from billing.config import Config, Settings, load_config
 from billing.config.secrets import SECRET_NAMES
 from billing.core.outcomes import RemotePayment
 from billing.errors import BillingError, ConfigError, GatewayError, MailError, StoreError
-from billing.store import remote_checks
-from billing.store.database import SCHEMA_HEAD, fingerprint, wal_is_safe
-from billing.store.models import identity, runs
+from billing.store import figures, remote_checks
+from billing.store.connection import wal_is_safe
+from billing.store.identity import fingerprint, read_identity
+from billing.store.schema import SCHEMA_HEAD, version_in
+from billing.store.tx import Tx
 
 _LEAST_FREE_BYTES = 200 * 1024 * 1024
 _CLOCK_TOLERANCE = timedelta(minutes=1)
@@ -175,8 +175,8 @@ def _database(config: Config, now: datetime) -> Iterator[Finding]:
         yield Finding("database", False, str(error), advice)
 
 
-def _schema(connection: Connection) -> Finding:
-    version = schema_version(connection)
+def _schema(connection: Tx) -> Finding:
+    version = version_in(connection)
     if version is None:
         return Finding("schema", True, "no tables yet; the first run makes them")
     if version > SCHEMA_HEAD:
@@ -186,11 +186,11 @@ def _schema(connection: Connection) -> Finding:
     return Finding("schema", True, f"{version}{later}")
 
 
-def _identity(connection: Connection, config: Config) -> Iterator[Finding]:
+def _identity(connection: Tx, config: Config) -> Iterator[Finding]:
     """Whose database it is; what a run would refuse is a fault already here."""
-    if schema_version(connection) is None:
+    if version_in(connection) is None:
         return
-    row = connection.execute(select(identity)).first()
+    row = read_identity(connection)
     if row is None:
         return
     environment = config.settings.mileston.environment
@@ -203,18 +203,20 @@ def _identity(connection: Connection, config: Config) -> Iterator[Finding]:
         found = "it belongs to another business than MILESTON_BUSINESS_ID names"
         yield Finding("database", False, found, "use that business's database, or its id")
     if row.copied_at is not None:
-        yield Finding("database", True, "it came back from a backup: the next cycle looks before it sends")
+        yield Finding(
+            "database", True, "restored from a backup: the next cycle checks Mileston before it charges"
+        )
 
 
-def _database_clock(connection: Connection, now: datetime) -> Iterator[Finding]:
+def _database_clock(connection: Tx, now: datetime) -> Iterator[Finding]:
     """A clock that is behind what was written before, or not the database server's."""
-    if schema_version(connection) is not None:
-        last = connection.execute(select(func.max(runs.c.started_at))).scalar()
+    if version_in(connection) is not None:
+        last = figures.last_started(connection)
         if last is not None and last > now + _CLOCK_TOLERANCE:
             found = f"it says {now:%Y-%m-%d %H:%M} UTC, but a run began at {last:%Y-%m-%d %H:%M} UTC"
             yield Finding("clock", False, found, "set the clock: timedatectl set-ntp true")
-    if connection.dialect.name == "postgresql":
-        theirs: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    theirs = figures.server_clock(connection)
+    if theirs is not None:
         apart = abs(theirs - datetime.now(UTC))
         if apart > _CLOCK_TOLERANCE:
             found = f"it is {apart.total_seconds():.0f} s apart from the database server's"
@@ -277,7 +279,7 @@ def _known(config: Config, markers: list[str]) -> Container[str]:
     if path is not None and not path.exists():
         return ()
     with reading(config) as connection:
-        return remote_checks.by_marker(connection, markers) if schema_version(connection) else ()
+        return remote_checks.by_marker(connection, markers) if version_in(connection) else ()
 
 
 def _mail(config: Config) -> Iterator[Finding]:

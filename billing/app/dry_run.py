@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection
-
 from billing.config import Settings
 from billing.core.money import format_amount
 from billing.core.states import NoticeKind, PaymentState
 from billing.cycle import plan, remind
+from billing.lifecycle.notices import dedupe_key
 from billing.store import payments, subscriptions
-from billing.store.models import notices as notice_table
-from billing.store.notices import dedupe_key
+from billing.store.notices import was_queued
+from billing.store.rows import DueSubscription
 from billing.store.subscriptions import terms_of
+from billing.store.tx import Tx
 
 _PAGE = 500
 
@@ -51,20 +51,20 @@ class WouldMail:
         }
 
 
-def would_create(tx: Connection, settings: Settings, today: date) -> Iterator[WouldCreate]:
+def would_create(tx: Tx, settings: Settings, today: date) -> Iterator[WouldCreate]:
     """Left-over payments first, then every period that planning would take up."""
     for row in payments.listing(tx, [PaymentState.PLANNED]):
         if row.due_on <= today:
             yield WouldCreate(row.reference, row.due_on, row.amount_micros, held=False)
     after = None
-    while rows := subscriptions.due_page(tx, today, _PAGE, after):
-        for row in rows:
-            for period in plan.decide(row, settings, today).plan.periods:
-                yield WouldCreate(row.reference, period.due_on, row.amount_micros, period.held)
-        after = (rows[-1].next_due_on, rows[-1].id)
+    while dues := subscriptions.due_page(tx, today, _PAGE, after):
+        for due in dues:
+            for period in plan.decide(due, settings, today).plan.periods:
+                yield WouldCreate(due.reference, period.due_on, due.amount_micros, period.held)
+        after = (dues[-1].next_due_on, dues[-1].id)
 
 
-def would_mail(tx: Connection, settings: Settings, today: date) -> Iterator[WouldMail]:
+def would_mail(tx: Tx, settings: Settings, today: date) -> Iterator[WouldMail]:
     """Notices of the payments that would be created, and the reminders of those that come next.
 
     Receipts and overdue notices depend on what the API says, so they are not foretold.
@@ -76,25 +76,18 @@ def would_mail(tx: Connection, settings: Settings, today: date) -> Iterator[Woul
         interval = terms_of(row).interval
         send = remind.decide_for(interval, due, settings, today)[0]
         key = dedupe_key(NoticeKind.NEXT_PAYMENT_DUE, row.reference, due, f"d{send}")
-        if send is not None and not _was_queued(tx, key):
+        if send is not None and not was_queued(tx, key):
             yield WouldMail(NoticeKind.NEXT_PAYMENT_DUE, row.reference, due)
 
 
-def _next_dues(tx: Connection, settings: Settings, today: date) -> Iterator[tuple[Any, date]]:
+def _next_dues(tx: Tx, settings: Settings, today: date) -> Iterator[tuple[DueSubscription, date]]:
     """Active subscriptions with the due date that will be their next after this cycle."""
     after_id = 0
     while rows := subscriptions.active_page(tx, after_id, _PAGE):
         for row in rows:
-            due = row.next_due_on
-            if due <= today:
+            due: date | None = row.next_due_on
+            if row.next_due_on <= today:
                 due = plan.decide(row, settings, today).plan.next_due_on
             if due is not None and row.cancel_on is None:
                 yield row, due
         after_id = rows[-1].id
-
-
-def _was_queued(tx: Connection, key: str) -> bool:
-    column = notice_table.c.dedupe_key
-    return (
-        tx.execute(notice_table.select().where(column == key).with_only_columns(column)).first() is not None
-    )

@@ -11,8 +11,6 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
-
 from billing.app.decisions import find_subscription
 from billing.config import Config
 from billing.core.dunning import DunningPolicy
@@ -24,8 +22,9 @@ from billing.core.schedule import Terms
 from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
 from billing.cycle.dun import policy_for
 from billing.store import events, notices, payments, runs
-from billing.store.models import runs as run_table
+from billing.store.rows import Attempt, Event, ListedNotice, PaymentOfSubscription, Subscription
 from billing.store.subscriptions import terms_of
+from billing.store.tx import Tx
 
 _MOST_EVENTS = 50
 
@@ -54,7 +53,7 @@ class Explanation:
         }
 
 
-def explain(tx: Connection, config: Config, reference: str, day: date, today: date) -> Explanation:
+def explain(tx: Tx, config: Config, reference: str, day: date, today: date) -> Explanation:
     """Raises `UsageError` with the nearest references if there is no such subscription."""
     case = _Case(tx, config, find_subscription(tx, reference), day, today)
     return Explanation(
@@ -74,29 +73,25 @@ class _Days:
     Most of the time that is the date on the calendar, but `run-once --as-of` bills for another.
     """
 
-    def __init__(self, tx: Connection, zone: ZoneInfo) -> None:
+    def __init__(self, tx: Tx, zone: ZoneInfo) -> None:
         self._tx, self._zone = tx, zone
         self._known: dict[datetime, date] = {}
 
-    def of_event(self, line: Any) -> date:
+    def of_event(self, line: Event) -> date:
         return self.of(line.at) if line.actor.startswith("run:") else line.at.astimezone(self._zone).date()
 
     def of(self, at: datetime) -> date:
         """The business date of the run that was going on at an instant, else the calendar's."""
         if at not in self._known:
-            started = run_table.c.started_at
-            query = select(run_table).where(started <= at).order_by(started.desc()).limit(1)
-            run = self._tx.execute(query).first()
-            going_on = run is not None and (run.finished_at is None or at <= run.finished_at)
-            calendar: date = at.astimezone(self._zone).date()
-            self._known[at] = run.as_of if run is not None and going_on else calendar
+            run = runs.going_on_at(self._tx, at)
+            self._known[at] = run.as_of if run is not None else at.astimezone(self._zone).date()
         return self._known[at]
 
 
 class _Case:
     """The facts about one subscription and one date, loaded once."""
 
-    def __init__(self, tx: Connection, config: Config, row: Any, day: date, today: date) -> None:
+    def __init__(self, tx: Tx, config: Config, row: Subscription, day: date, today: date) -> None:
         self.row, self.day, self.today = row, day, today
         self.settings = config.settings
         self.zone: ZoneInfo = config.zone
@@ -122,7 +117,7 @@ class _Case:
             return
         yield self._why_no_payment()
 
-    def _payment(self, payment: Any) -> Iterator[str]:
+    def _payment(self, payment: PaymentOfSubscription) -> Iterator[str]:
         amount = format_amount(payment.amount_micros)
         yield (
             f"A payment of {amount} USDC was due for the period from {payment.due_on} to "
@@ -138,7 +133,7 @@ class _Case:
         if payment.attention:
             yield f"It needs a look: {payment.attention}."
 
-    def _attempt(self, attempt: Any) -> str:
+    def _attempt(self, attempt: Attempt) -> str:
         came = f"{self._time(attempt.started_at)}: attempt {attempt.number} to create it was made"
         if attempt.outcome is None:
             return f"{came}; its run did not live to write down what came of it."
@@ -184,7 +179,7 @@ class _Case:
             f"billing went on with {self.row.next_due_on or 'nothing'} as its next due date."
         )
 
-    def _paused_on(self, day: date) -> Any | None:
+    def _paused_on(self, day: date) -> Event | None:
         """The event that paused it, if it was paused when the first cycle of the day could run."""
         found = None
         for line in self.events:
@@ -249,20 +244,21 @@ class _Case:
         """Was something overdue on the day, and which step was taken?"""
         told = False
         for payment in self.payments:
-            if self._was_overdue(payment):
+            payable_on = payment.payable_on
+            if payable_on is not None and self._was_overdue(payment, payable_on):
                 told = True
-                yield self._step(payment)
+                yield self._step(payment, payable_on)
         if not told:
             yield "Nothing was overdue."
 
-    def _was_overdue(self, payment: Any) -> bool:
-        if payment.payable_on is None or payment.payable_on >= self.day or payment.state == PaymentState.VOID:
+    def _was_overdue(self, payment: PaymentOfSubscription, payable_on: date) -> bool:
+        if payable_on >= self.day or payment.state == PaymentState.VOID:
             return False
         return payment.paid_at is None or self.days.of(payment.paid_at) >= self.day
 
-    def _step(self, payment: Any) -> str:
-        policy = policy_for(payment, self.settings)
-        days = (self.day - payment.payable_on).days
+    def _step(self, payment: PaymentOfSubscription, payable_on: date) -> str:
+        policy = policy_for(payment.dunning_policy, payable_on, payment.period_end_on, self.settings)
+        days = (self.day - payable_on).days
         what = f"The payment due on {payment.due_on} had been unpaid for {days} day{'s' if days != 1 else ''}"
         notice = next(
             (
@@ -283,7 +279,7 @@ class _Case:
             )
         return f"{what}: {self._why_no_step(payment, policy, days)}"
 
-    def _why_no_step(self, payment: Any, policy: DunningPolicy, days: int) -> str:
+    def _why_no_step(self, payment: PaymentOfSubscription, policy: DunningPolicy, days: int) -> str:
         if payment.paid_at is not None and self.days.of(payment.paid_at) == self.day:
             return f"it was paid at {self._time(payment.paid_at)}, which ended dunning."
         steps = f"the steps are the days {', '.join(map(str, policy.steps)) or 'none'}"
@@ -307,12 +303,12 @@ class _Case:
         if len(lines) > _MOST_EVENTS:
             yield f"… and {len(lines) - _MOST_EVENTS} more; `billing events export` has them all."
 
-    def _said(self, lines: Sequence[Any]) -> Iterator[str]:
+    def _said(self, lines: Sequence[Event]) -> Iterator[str]:
         for line in lines:
             about = f" payment {line.payment_id}" if line.payment_id is not None else " the subscription"
             yield f"{self._time(line.at)}: {sentence_of(line.action, line.detail, about.strip())}{_by(line)}."
 
-    def _event_of_the_day(self, payment: Any, action: str) -> Any | None:
+    def _event_of_the_day(self, payment: PaymentOfSubscription, action: str) -> Event | None:
         return next(
             (
                 line
@@ -324,7 +320,7 @@ class _Case:
             None,
         )
 
-    def _fate(self, notice: Any) -> str:
+    def _fate(self, notice: ListedNotice) -> str:
         """How a notice's sentence ends."""
         queued = f" at {self._time(notice.queued_at)}"
         if notice.sent_at is not None:
@@ -350,6 +346,6 @@ _STANDING = {
 }
 
 
-def _by(line: Any) -> str:
+def _by(line: Event) -> str:
     kind, _, name = line.actor.partition(":")
     return f", by {name}" if kind == "person" else ""

@@ -8,58 +8,55 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TextIO
-
-from sqlalchemy import Select, select
+from datetime import date, datetime
+from typing import Generic, TextIO, TypeVar
 
 from billing.app.csv_rows import OPTIONAL, REQUIRED, guarded
 from billing.core.money import format_amount
-from billing.store.database import Database
-from billing.store.models import events, payments, subscriptions
-from billing.store.paging import paged
+from billing.store import exports
+from billing.store.connection import Database
+from billing.store.paging import Listing, paged
 from billing.store.subscriptions import terms_of
 
+Value = str | int | date | datetime | None
 Row = dict[str, str | int | None]
+R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
-    """One kind of thing: its columns, the query for it (ordered by id), and a row's values."""
+class Export(Generic[R]):
+    """One kind of thing: its columns, where they come from, and those that a row calls otherwise."""
 
-    columns: Sequence[str]
-    query: Select[Any]
-    values: Callable[[Any], Mapping[str, Any]]
+    def __init__(
+        self, columns: Sequence[str], listing: Listing[R], named: Mapping[str, Callable[[R], Value]]
+    ) -> None:
+        self.columns = columns
+        self._listing = listing
+        self._named = named
 
     def rows(self, db: Database) -> Iterator[Row]:
         """All of them by id, a page at a time; what is added meanwhile may be there or not."""
-        row_id = next(column for column in self.query.selected_columns if column.name == "id")
-        for row in paged(db, self.query, [row_id]):
-            values = self.values(row)
-            yield {name: _plain(values[name]) for name in self.columns}
+        for row in paged(db, self._listing):
+            yield {name: _plain(self._value(row, name)) for name in self.columns}
 
-
-def _plain(value: Any) -> str | int | None:
-    """Dates and instants as ISO 8601; numbers and texts as they are."""
-    if value is None or isinstance(value, (str, int)):
+    def _value(self, row: R, name: str) -> Value:
+        value: Value = self._named[name](row) if name in self._named else getattr(row, name)
         return value
-    return str(value.isoformat())
 
 
-def _subscription(row: Any) -> Mapping[str, Any]:
-    return {
-        **row._mapping,
-        "amount": format_amount(row.amount_micros),
-        "interval": str(terms_of(row).interval),
-        "starts_on": row.anchor_on,
-    }
+def _plain(value: Value) -> str | int | None:
+    """Dates and instants as ISO 8601; numbers and texts as they are."""
+    return value.isoformat() if isinstance(value, date) else value
 
 
-def _payment(row: Any) -> Mapping[str, Any]:
-    return {**row._mapping, "amount": format_amount(row.amount_micros), "subscription": row.reference}
-
-
-SUBSCRIPTIONS = Export((*REQUIRED, *OPTIONAL), select(subscriptions), _subscription)
+SUBSCRIPTIONS = Export(
+    (*REQUIRED, *OPTIONAL),
+    exports.all_subscriptions(),
+    {
+        "amount": lambda row: format_amount(row.amount_micros),
+        "interval": lambda row: str(terms_of(row).interval),
+        "starts_on": lambda row: row.anchor_on,
+    },
+)
 """The columns of the import: what is exported can be imported again."""
 
 PAYMENTS = Export(
@@ -79,18 +76,17 @@ PAYMENTS = Export(
         "created_at",
         "updated_at",
     ),
-    select(payments, subscriptions.c.reference).join(
-        subscriptions, subscriptions.c.id == payments.c.subscription_id
-    ),
-    _payment,
+    exports.all_payments(),
+    {
+        "amount": lambda row: format_amount(row.amount_micros),
+        "subscription": lambda row: row.reference,
+    },
 )
 
 EVENTS = Export(
     ("id", "at", "actor", "action", "detail", "subscription", "payment_id", "notice_id"),
-    select(events, subscriptions.c.reference).outerjoin(
-        subscriptions, subscriptions.c.id == events.c.subscription_id
-    ),
-    lambda row: {**row._mapping, "subscription": row.reference},
+    exports.all_events(),
+    {"subscription": lambda row: row.reference},
 )
 
 

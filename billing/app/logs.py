@@ -12,14 +12,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 from billing.app.redaction import REDACTOR, clean_all_records
 from billing.config import Config
-from billing.store.database import Database
-from billing.store.events import UNCOMMITTED
+from billing.store.connection import Database, password_of
+from billing.store.events import Line, tell_committed
 
 RUN_ID: ContextVar[str] = ContextVar("run_id", default="")
 """The run whose cycle is going on; every line that is logged meanwhile carries it."""
@@ -93,10 +89,7 @@ def _secrets(config: Config) -> Iterable[str]:
     yield from (secret.reveal() for secret in config.secrets.values())
     # The path of a ping URL is its password: whoever knows it can report in our name.
     yield config.settings.watch.ping_url.rpartition("/")[2]
-    try:
-        yield str(make_url(config.settings.database.url).password or "")
-    except ArgumentError:
-        return
+    yield password_of(config.settings.database.url)
 
 
 def _take_over(handler: logging.Handler) -> None:
@@ -121,27 +114,12 @@ def _unraisable(found: Any) -> None:
 
 def log_events(db: Database) -> None:
     """Say every line of the event log in the log as well, once it is committed and not before."""
-    event.listen(db.engine, "begin", _listen)
-    event.listen(db.engine, "commit", _say)
-    event.listen(db.engine, "rollback", _forget)
+    tell_committed(db, _say, lambda: _lines.isEnabledFor(logging.INFO))
 
 
-def _listen(connection: Connection) -> None:
-    if _lines.isEnabledFor(logging.INFO):
-        connection.info[UNCOMMITTED] = []
-
-
-def _say(connection: Connection) -> None:
-    for line in connection.info.pop(UNCOMMITTED, ()):
-        actor = line["actor"]
-        fields = {key: line.get(key) for key in FIELDS if line.get(key) is not None}
-        if actor.startswith("run:"):
-            fields["run_id"] = actor.removeprefix("run:")
-        words = f"{line['action']}: {line['detail']}" if line["detail"] else line["action"]
-        _lines.info("%s", words, extra=fields)
-
-
-def _forget(connection: Connection) -> None:
-    # A connection that the server cut can't be asked any more; what was noted on it went with it.
-    if not connection.invalidated:
-        connection.info.pop(UNCOMMITTED, None)
+def _say(line: Line) -> None:
+    fields = {key: value for key, value in line.items() if key in FIELDS and value is not None}
+    if line["actor"].startswith("run:"):
+        fields["run_id"] = line["actor"].removeprefix("run:")
+    words = f"{line['action']}: {line['detail']}" if line["detail"] else line["action"]
+    _lines.info("%s", words, extra=fields)

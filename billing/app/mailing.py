@@ -15,7 +15,7 @@ from billing.cycle.notice_facts import facts_for
 from billing.errors import UsageError
 from billing.gateway.mileston import MilestonGateway
 from billing.store import notices
-from billing.store.database import Database
+from billing.store.connection import Database
 
 
 def preview_notice(config: Config, db: Database, notice_id: int, now: datetime) -> tuple[RenderedMail, str]:

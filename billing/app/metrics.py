@@ -20,7 +20,6 @@ from prometheus_client.parser import text_fd_to_metric_families
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
-from sqlalchemy import Connection, func, select
 
 from billing import __version__
 from billing.app.status import reading
@@ -30,7 +29,8 @@ from billing.core.notices import DeliveryKind
 from billing.core.states import NoticeKind, NoticeState, PaymentState
 from billing.cycle.report import Report
 from billing.errors import BillingError
-from billing.store.models import notices, payments, runs
+from billing.store import figures, notices, payments
+from billing.store.tx import Tx
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -40,7 +40,6 @@ SCHEDULER_EVENTS = ("missed", "skipped", "error")
 _CALL_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
 _CALLS = ("create", "list", "get", "delete")
 _UNAUTHORIZED = 401
-_GONE_THROUGH = ("ok", "attention")
 
 
 class Metrics:
@@ -56,7 +55,7 @@ class Metrics:
         self._amount = Counter(
             "billing_amount_created_usdc", "Sum of the payments created, in USDC.", registry=own
         )
-        self._settled = Counter("billing_payments_settled", "Payments learnt to be paid.", registry=own)
+        self._settled = Counter("billing_payments_settled", "Payments found to be paid.", registry=own)
         self._notices = Counter(
             "billing_notices",
             "Deliveries of notices by what came of them.",
@@ -158,56 +157,42 @@ class _FromTheStore(Collector):
         with reading(self._config()) as tx:
             return [*self._counts(tx), *self._ages(tx), self._last_success(tx)]
 
-    def _counts(self, tx: Connection) -> Iterator[Metric]:
-        p, n = payments.c, notices.c
-        for what, column, states in (("payments", p.state, PaymentState), ("notices", n.state, NoticeState)):
-            rows = tx.execute(select(column, func.count()).group_by(column))
-            found: dict[str, int] = {row[0]: row[1] for row in rows}
+    def _counts(self, tx: Tx) -> Iterator[Metric]:
+        found_payments = {state: count for state, (count, _) in payments.count_by_state(tx).items()}
+        for what, found, states in (
+            ("payments", found_payments, PaymentState),
+            ("notices", notices.count_by_state(tx), NoticeState),
+        ):
             family = GaugeMetricFamily(
                 f"billing_{what}_in_state", f"{what.capitalize()} by state.", labels=["state"]
             )
             for state in states:
                 family.add_metric([state.value], found.get(state.value, 0))
             yield family
-        flagged = tx.execute(select(func.count()).where(p.attention != "")).scalar_one()
         yield GaugeMetricFamily(
-            "billing_payments_flagged", "Payments in any state that carry a note for a person.", flagged
+            "billing_payments_flagged",
+            "Payments in any state that carry a note for a person.",
+            figures.count_flagged(tx),
         )
 
-    def _ages(self, tx: Connection) -> Iterator[Metric]:
+    def _ages(self, tx: Tx) -> Iterator[Metric]:
         """0 where nothing waits."""
-        p, n = payments.c, notices.c
-        unpaid = (PaymentState.OPEN.value, PaymentState.UNCOLLECTIBLE.value)
-        unknown_since = func.coalesce(p.deadline_at, p.updated_at)
-        for what, text, query in (
-            (
-                "planned",
-                "How long the oldest payment has waited to be sent.",
-                select(func.min(p.created_at)).where(p.state == PaymentState.PLANNED.value),
-            ),
-            (
-                "unknown",
-                "For how long the oldest outcome has been unknown.",
-                select(func.min(unknown_since)).where(p.state == PaymentState.UNKNOWN.value),
-            ),
-            (
-                "queued",
-                "How long the oldest notice has waited to be sent.",
-                select(func.min(n.queued_at)).where(n.state == NoticeState.QUEUED.value),
-            ),
+        oldest = figures.oldest(tx)
+        for what, text, since in (
+            ("planned", "How long the oldest payment has waited to be sent.", oldest.planned),
+            ("unknown", "For how long the oldest outcome has been unknown.", oldest.unknown),
+            ("queued", "How long the oldest notice has waited to be sent.", oldest.queued),
             (
                 "look",
                 "How long ago the unpaid payment was read whose last look is the oldest.",
-                select(func.min(p.looked_at)).where(p.state.in_(unpaid)),
+                oldest.look,
             ),
         ):
-            since = tx.execute(query).scalar()
             age = (self._now - since).total_seconds() if since is not None else 0.0
             yield GaugeMetricFamily(f"billing_oldest_{what}_age_seconds", text, max(0.0, age))
 
-    def _last_success(self, tx: Connection) -> Metric:
-        query = select(func.max(runs.c.finished_at)).where(runs.c.outcome.in_(_GONE_THROUGH))
-        success = tx.execute(query).scalar()
+    def _last_success(self, tx: Tx) -> Metric:
+        success = figures.last_success(tx)
         return GaugeMetricFamily(
             "billing_last_success_timestamp_seconds",
             "When the last cycle that went through ended (ok or attention); 0: none yet.",

@@ -20,8 +20,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from billing.app.instrumentation import observed_renderer, observed_transport
 from billing.app.logs import RUN_ID, log_events
 from billing.app.sandbox_host import PORT, own_sandbox
@@ -33,16 +31,14 @@ from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.report import Report
 from billing.errors import ConfigError, MailError, UsageError
+from billing.lifecycle.restore import mark_restored
 from billing.store import subscriptions
-from billing.store.database import (
-    Database,
-    advance,
-    claim_identity,
-    mark_restored,
-    migrate,
-)
-from billing.store.events import event, record
+from billing.store.connection import Database as Database  # for those who ask the app alone
+from billing.store.home import home_of, on_new_connection
+from billing.store.identity import begin_generation, claim_identity
 from billing.store.lock import CycleLock, cycle_lock
+from billing.store.schema import migrate
+from billing.store.tx import Tx
 
 SANDBOX_KEY = "sandbox-key"
 SANDBOX_BUSINESS = "sandbox-business"
@@ -91,7 +87,7 @@ def _spare_the_collector() -> None:
 
 
 @contextmanager
-def look_only(config: Config, today: date) -> Iterator[Connection]:
+def look_only(config: Config, today: date) -> Iterator[Tx]:
     """A view of the database that changes nothing, not even by creating it.
 
     Where there is no database yet, it is what a first run would find.
@@ -307,9 +303,11 @@ def notice_restore(db: Database, lock: CycleLock | None, today: date, now: datet
     What it forgot may exist at Mileston: from now on it looks before it sends.
     """
     with db.transaction() as tx:
+        home = home_of(db, tx)
         seen = lock.generation() if lock is not None else 0
-        if mark_restored(tx, today, now, seen):
-            record(tx, [event(now, "program:restore", "database_restored", "noticed by itself")])
+        mark_restored(tx, "program:restore", now, today, seen, home)
+    if home is not None and home.strong:
+        on_new_connection(db, home)
     # Before anything is sent, because a run that dies remembers nothing afterwards: a copy from before
     # it would pass for the newest.
     remember(db, lock)
@@ -318,7 +316,7 @@ def notice_restore(db: Database, lock: CycleLock | None, today: date, now: datet
 def remember(db: Database, lock: CycleLock | None) -> None:
     """From here on every copy of the database that was made until now is known to be old."""
     with db.transaction() as tx:
-        begun = advance(tx)
+        begun = begin_generation(tx)
     if lock is not None:
         lock.remember(begun)
 

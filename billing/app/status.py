@@ -9,19 +9,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
-
 from billing.config import Config
 from billing.core.money import format_amount
-from billing.core.periods import periods_due
-from billing.core.states import SubscriptionStatus
-from billing.cycle.digest import Need, needs
 from billing.errors import StoreError
-from billing.store import notices, payments, runs
-from billing.store.database import Database
-from billing.store.models import runs as run_table
-from billing.store.models import subscriptions as table
-from billing.store.subscriptions import terms_of
+from billing.lifecycle.needs import Need as Need  # for those who ask the app alone
+from billing.lifecycle.needs import needs as needs
+from billing.store import figures, notices, payments, runs
+from billing.store.connection import Database
+from billing.store.tx import Tx
 
 _HORIZONS = (("today", 0), ("7_days", 7), ("30_days", 30))
 _STALE = timedelta(days=1, hours=1)
@@ -29,7 +24,7 @@ _STALE = timedelta(days=1, hours=1)
 
 
 @contextmanager
-def reading(config: Config) -> Iterator[Connection]:
+def reading(config: Config) -> Iterator[Tx]:
     """A view of the database as it is: nothing is created, migrated or claimed. Raises StoreError."""
     path = config.sqlite_path
     if path is not None and not path.exists():
@@ -40,13 +35,6 @@ def reading(config: Config) -> Iterator[Connection]:
             yield connection
     finally:
         db.close()
-
-
-def schema_version(connection: Connection) -> str | None:
-    """The schema that a database has, or None if it has no tables yet."""
-    if not connection.dialect.has_table(connection, "alembic_version"):
-        return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +68,7 @@ class Status:
         }
 
 
-def read_status(tx: Connection, today: date, now: datetime, every_minutes: float) -> Status:
+def read_status(tx: Tx, today: date, now: datetime, every_minutes: float) -> Status:
     """Healthy means: nothing needs a person, and the last run ended well and not too long ago."""
     last = _last_run(tx)
     found = (*_needs_of_the_schedule(tx, last, now, every_minutes), *needs(tx))
@@ -88,20 +76,20 @@ def read_status(tx: Connection, today: date, now: datetime, every_minutes: float
         healthy=not found,
         last_run=last,
         needs=found,
-        upcoming={name: _upcoming(tx, today + timedelta(days=days)) for name, days in _HORIZONS},
+        upcoming={name: figures.upcoming(tx, today + timedelta(days=days)) for name, days in _HORIZONS},
         payments=payments.count_by_state(tx),
         notices=notices.count_by_state(tx),
-        subscriptions=_subscriptions(tx),
+        subscriptions=figures.count_subscriptions(tx),
     )
 
 
 def _needs_of_the_schedule(
-    tx: Connection, last: dict[str, Any] | None, now: datetime, every_minutes: float
+    tx: Tx, last: dict[str, Any] | None, now: datetime, every_minutes: float
 ) -> Iterator[Need]:
     """What is wrong with the runs themselves: none for too long, or the last one stopped early."""
     if last is None:
         return
-    ended = tx.execute(select(func.max(run_table.c.finished_at))).scalar()
+    ended = figures.last_finished(tx)
     since = ended or datetime.fromisoformat(last["started_at"])
     if now - since > max(_STALE, 3 * timedelta(minutes=every_minutes)):
         days = max(1, (now - since).days)
@@ -111,7 +99,7 @@ def _needs_of_the_schedule(
         yield Need("stopped", f"the last run stopped: {last['why']}", 1, "billing doctor")
 
 
-def _last_run(tx: Connection) -> dict[str, Any] | None:
+def _last_run(tx: Tx) -> dict[str, Any] | None:
     row = runs.latest(tx)
     if row is None:
         return None
@@ -125,39 +113,3 @@ def _last_run(tx: Connection) -> dict[str, Any] | None:
         "why": summary.get("stopped", ""),
         "payments": summary.get("payments"),
     }
-
-
-def _upcoming(tx: Connection, through: date) -> tuple[int, int]:
-    """Payments to come by `through`. Each due date of short intervals counts, not only the next."""
-    s = table.c
-    due = (s.status == SubscriptionStatus.ACTIVE.value) & (s.next_due_on <= through)
-    many, sums = func.count().label("many"), func.sum(s.amount_micros).label("micros")
-    row = tx.execute(select(many, sums).where(due)).one()
-    count, amount = int(row.many), int(row.micros or 0)
-    short = (
-        ((s.interval_unit == "day") & (s.interval_count < 30))
-        | ((s.interval_unit == "week") & (s.interval_count < 5))
-        | ((s.interval_unit == "month") & (s.next_due_on <= through - timedelta(days=28)))
-    )
-    calendar = (
-        s.anchor_on,
-        s.interval_count,
-        s.interval_unit,
-        s.bill_from,
-        s.ends_on,
-        s.cancel_on,
-        s.next_period,
-    )
-    # However many there are, few have a calendar of their own.
-    for alike in tx.execute(select(many, sums, *calendar).where(due, short).group_by(*calendar)):
-        terms = terms_of(alike)
-        last = min(through, terms.last_due_on())
-        more = len(periods_due(terms.anchor_on, terms.interval, alike.next_period + 1, last))
-        count += more * int(alike.many)
-        amount += more * int(alike.micros)
-    return count, amount
-
-
-def _subscriptions(tx: Connection) -> dict[str, int]:
-    query = select(table.c.status, func.count()).group_by(table.c.status)
-    return {row[0]: row[1] for row in tx.execute(query)}

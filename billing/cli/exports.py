@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +22,7 @@ class Format(StrEnum):
 FormatOption = Annotated[
     Format,
     typer.Option(
-        "--format", help="csv (cells that begin with = + - @ get a leading '), or jsonl: as they are."
+        "--format", help="csv (cells that begin with = + - @ get a leading '), or jsonl (exact values)."
     ),
 ]
 
@@ -36,7 +36,7 @@ def register(app: typer.Typer, subscriptions: typer.Typer, payments: typer.Typer
 
 @_events.callback()
 def _only_commands() -> None:
-    """Makes `export` a command of its own although it is the only one."""
+    """Makes `export` a subcommand although it is the only one."""
 
 
 def export_subscriptions(
@@ -63,7 +63,7 @@ def export_events(
 def _export(name: str, config: Path | None, form: Format, json: bool) -> None:
     from billing.app import exporting
 
-    export: exporting.Export = getattr(exporting, name)
+    export: exporting.Export[Any] = getattr(exporting, name)
     with store(config) as (_, db):
         rows = export.rows(db)
         if json:

@@ -20,33 +20,36 @@ from billing.cli.shared import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from billing.app.runtime import Database
     from billing.config import Config
-    from billing.store.database import Database
 
-app = typer.Typer(help="Payments: look at them, and decide about those that wait.", no_args_is_help=True)
+app = typer.Typer(help="Payments: list them, and decide about those that wait for you.", no_args_is_help=True)
 
 IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The payment's id.")]
-GivenReason = Annotated[str, typer.Option("--reason", help="Why; it goes into the event log.")]
+GivenReason = Annotated[str, typer.Option("--reason", help="Why; stored in the event log.")]
 
 
 @app.command("list")
 def list_all(
     config: ConfigOption = None,
     state: Annotated[str | None, typer.Option(metavar="S", help="Only payments in this state.")] = None,
-    attention: Annotated[bool, typer.Option("--attention", help="Only payments that need a look.")] = False,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Only payments flagged for a person to check.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Payments by due date."""
+    from billing.app.documents import payments_listed
     from billing.core.states import PaymentState
-    from billing.store import payments
-    from billing.store.paging import paged
 
     if state is not None and state not in PaymentState.__members__.values():
-        raise typer.BadParameter(f"{state!r} is not a state; there are {', '.join(PaymentState)}")
+        raise typer.BadParameter(
+            f"{state!r} is not a state of a payment; use one of {', '.join(PaymentState)}"
+        )
     with store(config) as (_, db):
-        rows = paged(db, payments.listed([state] if state else [], attention=attention), payments.ORDER)
+        documents = payments_listed(db, state, attention)
         if json:
-            print_json_array(document(row) for row in rows)
+            print_json_array(documents)
             return
         columns = ("id", "subscription", "due", "amount", "state", "cause")
         print_table(
@@ -60,7 +63,7 @@ def list_all(
                     doc["state"],
                     doc["attention"] or doc["cause"],
                 )
-                for doc in map(document, rows)
+                for doc in documents
             ),
             "no such payments",
         )
@@ -69,17 +72,10 @@ def list_all(
 @app.command()
 def show(payment_id: IdArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
     """One payment with its attempts and its history."""
-    from billing.app.decisions import find_payment
-    from billing.store import events, payments
+    from billing.app.documents import payment_shown
 
-    with store(config) as (_, db), db.read() as tx:
-        row = find_payment(tx, payment_id)
-        whole = document(row)
-        whole["attempt_log"] = [_attempt(attempt) for attempt in payments.attempts_of(tx, payment_id)]
-        whole["events"] = [
-            {"at": e.at.isoformat(), "actor": e.actor, "action": e.action, "detail": e.detail}
-            for e in events.about(tx, -1, [payment_id])
-        ]
+    with store(config) as (_, db):
+        whole = payment_shown(db, payment_id)
     if json:
         print_json(whole)
         return
@@ -98,28 +94,34 @@ def release(
     all_held: Annotated[bool, typer.Option("--all-held", help="Release every held payment.")] = False,
 ) -> None:
     """Let held, rejected or parked payments be sent (again) by the next run."""
+    from billing.app.documents import held_payments
     from billing.app.runtime import utc_now
-    from billing.core.states import PaymentState
-    from billing.store import payments
 
     if bool(payment_ids) == all_held:
-        raise typer.BadParameter("name payment ids, or --all-held")
+        raise typer.BadParameter("give payment ids, or --all-held")
     with store(config) as (_, db):
         if all_held:
-            with db.read() as tx:
-                payment_ids = [row.id for row in payments.listing(tx, [PaymentState.HELD])]
+            payment_ids = held_payments(db)
         released = decisions.release(db, payment_ids or [], utc_now(), reason)
-    print(f"released {len(released)}; the next run sends them")
+    print(_released(len(released)))
+
+
+def _released(count: int) -> str:
+    from billing.core.plurals import counted, plural
+
+    if not count:
+        return "no payments released: none was waiting"
+    return f"{counted(count, 'payment')} released; the next run sends {plural(count, 'it', 'them')}"
 
 
 @app.command()
 def void(payment_id: IdArgument, config: ConfigOption = None, reason: GivenReason = "") -> None:
-    """Never charge a payment; what is open at Mileston is deleted there."""
+    """Never charge a payment; an open one is deleted at Mileston."""
     from billing.app.runtime import utc_now
 
     with store(config) as (loaded, db):
         _with_gateway(loaded, db, lambda gateway: decisions.void(db, gateway, payment_id, utc_now(), reason))
-    print(f"payment {payment_id} is void")
+    print(f"payment {payment_id} is void and will never be charged")
 
 
 @app.command()
@@ -127,18 +129,19 @@ def resolve(
     payment_id: IdArgument,
     config: ConfigOption = None,
     remote_id: Annotated[
-        str | None, typer.Option("--remote-id", help="It exists: the recurringPaymentId at Mileston.")
+        str | None, typer.Option("--remote-id", help="It exists at Mileston, with this recurringPaymentId.")
     ] = None,
     absent: Annotated[
-        bool, typer.Option("--absent", help="You made sure that it does not exist; charge it anew.")
+        bool,
+        typer.Option("--absent", help="You checked that it does not exist at Mileston; charge it again."),
     ] = False,
     reason: GivenReason = "",
 ) -> None:
-    """Say what became of an unknown or parked payment."""
+    """Say whether an unknown or parked payment exists at Mileston."""
     from billing.app.runtime import business_date, utc_now
 
     if (remote_id is None) != absent:
-        raise typer.BadParameter("say either --remote-id ID or --absent")
+        raise typer.BadParameter("give either --remote-id ID or --absent")
     with store(config) as (loaded, db):
         now = utc_now()
         today = business_date(loaded, now)
@@ -147,7 +150,7 @@ def resolve(
             db,
             lambda gateway: decisions.resolve(db, gateway, payment_id, remote_id, now, today, reason),
         )
-    print(f"payment {payment_id} is {'open' if remote_id else 'planned again'}")
+    print(f"payment {payment_id} is {'open' if remote_id else 'planned again; the next run sends it'}")
 
 
 def _with_gateway(config: Config, db: Database, act: Callable[[Any], Awaitable[None]]) -> None:
@@ -159,34 +162,3 @@ def _with_gateway(config: Config, db: Database, act: Callable[[Any], Awaitable[N
                 await act(gateway)
 
     asyncio.run(run())
-
-
-def document(row: Any) -> dict[str, Any]:
-    """A payment as the contract shows it, and a few fields more."""
-    from billing.core.money import format_amount
-
-    return {
-        "id": row.id,
-        "subscription": row.reference,
-        "due_on": row.due_on.isoformat(),
-        "amount": format_amount(row.amount_micros),
-        "state": row.state,
-        "remote_id": row.remote_id,
-        "marker": row.marker,
-        "attempts": row.attempts,
-        "cause": row.cause,
-        "attention": row.attention,
-        "paid_at": row.paid_at.isoformat() if row.paid_at else None,
-    }
-
-
-def _attempt(row: Any) -> dict[str, Any]:
-    return {
-        "number": row.number,
-        "run_id": row.run_id,
-        "started_at": row.started_at.isoformat(),
-        "outcome": row.outcome,
-        "status": row.status,
-        "detail": row.detail,
-        "finished_at": row.finished_at.isoformat() if row.finished_at else None,
-    }

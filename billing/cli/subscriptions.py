@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,20 +20,21 @@ from billing.cli.shared import (
     store,
 )
 
-app = typer.Typer(help="Subscriptions: import, look at, pause, resume and cancel them.", no_args_is_help=True)
+app = typer.Typer(help="Subscriptions: import, show, pause, resume and cancel them.", no_args_is_help=True)
 
 
 @app.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="UTF-8 CSV with a header line.")],
     config: ConfigOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file; store nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file; change nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Add or update subscriptions by reference: the whole file, or nothing of it."""
+    """Add or update subscriptions by reference: the whole file, or none of it."""
     from billing.app.decisions import actor
     from billing.app.importing import import_csv
     from billing.app.runtime import utc_now
+    from billing.core.plurals import counted
     from billing.errors import ImportRejected, UsageError
 
     try:
@@ -47,7 +48,8 @@ def import_file(
             if json:
                 print_json({"added": 0, "updated": 0, "unchanged": 0, "faults": list(error.faults)})
             else:
-                say(f"{file}: nothing was imported; {len(error.faults)} faults:\n{error}")
+                count = counted(len(error.faults), "fault")
+                say(f"{file}: nothing was imported; {count} found:\n{error}")
             raise typer.Exit(error.exit_code) from None
     counts = {"added": result.added, "updated": result.updated, "unchanged": result.unchanged}
     if json:
@@ -60,35 +62,27 @@ def import_file(
 @app.command("list")
 def list_all(config: ConfigOption = None, json: JsonOption = False) -> None:
     """All subscriptions, by reference."""
-    from sqlalchemy import select
-
-    from billing.store import models, subscriptions
-    from billing.store.paging import paged
+    from billing.app.documents import subscriptions_listed
 
     with store(config) as (_, db):
-        rows = paged(db, select(models.subscriptions), subscriptions.ORDER)
-        documents = (_document(row) for row in rows)
+        documents = subscriptions_listed(db)
         if json:
             print_json_array(documents)
             return
         columns = ("reference", "plan", "amount", "interval", "status", "next_due_on")
         cells = (tuple(str(doc[column] or "–") for column in columns) for doc in documents)
-        print_table(columns, cells, "no subscriptions yet; `billing subscriptions import FILE.csv` adds some")
+        print_table(
+            columns, cells, "no subscriptions yet; add some with `billing subscriptions import FILE.csv`"
+        )
 
 
 @app.command()
 def show(reference: ReferenceArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
     """One subscription with its payments and notices."""
-    from billing.app.decisions import find_subscription
-    from billing.cli.notices import document as notice_document
-    from billing.cli.payments import document as payment_document
-    from billing.store import notices, payments
+    from billing.app.documents import subscription_shown
 
-    with store(config) as (_, db), db.read() as tx:
-        row = find_subscription(tx, reference)
-        whole = _document(row)
-        whole["payments"] = [payment_document(p) for p in payments.listing(tx, subscription_id=row.id)]
-        whole["notices"] = [notice_document(n) for n in notices.listing(tx, subscription_id=row.id)]
+    with store(config) as (_, db):
+        whole = subscription_shown(db, reference)
     if json:
         print_json(whole)
         return
@@ -105,17 +99,17 @@ def show(reference: ReferenceArgument, config: ConfigOption = None, json: JsonOp
 
 @app.command()
 def pause(reference: ReferenceArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
-    """Stop billing until resumed; the pause is not billed."""
+    """Stop billing until resumed; paused time is not billed."""
     from billing.app.runtime import utc_now
 
     with store(config) as (_, db):
         decisions.pause(db, reference, utc_now(), reason)
-    print(f"{reference} is paused")
+    print(f"{reference} is paused until you resume it")
 
 
 @app.command()
 def resume(reference: ReferenceArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
-    """Go on billing on the same days as before."""
+    """Start billing again, on the same days as before."""
     from billing.app.runtime import business_date, utc_now
 
     with store(config) as (loaded, db):
@@ -130,42 +124,14 @@ def cancel(
     reference: ReferenceArgument,
     config: ConfigOption = None,
     at_period_end: Annotated[
-        bool, typer.Option("--at-period-end", help="Let the period that is paid for run out.")
+        bool, typer.Option("--at-period-end", help="End it when the current period ends, not today.")
     ] = False,
     reason: ReasonOption = "",
 ) -> None:
-    """End a subscription for good."""
+    """End a subscription permanently."""
     from billing.app.runtime import business_date, utc_now
 
     with store(config) as (loaded, db):
         now = utc_now()
         last = decisions.cancel(db, reference, now, business_date(loaded, now), reason, at_period_end)
     print(f"{reference} is cancelled; its last day is {last}")
-
-
-def _document(row: Any) -> dict[str, Any]:
-    from billing.core.money import format_amount
-    from billing.store.subscriptions import terms_of
-
-    def day(value: Any) -> str | None:
-        return value.isoformat() if value is not None else None
-
-    coming = row.next_due_on
-    if row.cancel_on is not None and coming is not None and coming >= row.cancel_on:
-        coming = None  # it comes up once more then, to be cancelled, and pays nothing
-    return {
-        "reference": row.reference,
-        "plan": row.plan,
-        "name": row.name,
-        "email": row.email,
-        "amount": format_amount(row.amount_micros),
-        "interval": str(terms_of(row).interval),
-        "starts_on": day(row.anchor_on),
-        "bill_from": day(row.bill_from),
-        "ends_on": day(row.ends_on),
-        "wallet_address": row.wallet_address,
-        "locale": row.locale,
-        "status": row.status,
-        "cancel_on": day(row.cancel_on),
-        "next_due_on": day(coming),
-    }

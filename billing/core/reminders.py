@@ -1,4 +1,4 @@
-"""When is a subscriber to be reminded of the next payment?"""
+"""When should a subscriber be reminded of the next payment?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import Protocol
 
 from billing.core.periods import Interval
 
@@ -15,7 +16,7 @@ _A_YEAR = 365
 def offsets_for(
     interval: Interval, days_before: Sequence[int], yearly_days_before: Sequence[int]
 ) -> list[int]:
-    """The offsets in days that hold for an interval, largest first.
+    """The offsets in days that apply to an interval, largest first.
 
     Offsets that are not shorter than the interval are dropped: they would remind of the payment
     after the next one.
@@ -43,3 +44,21 @@ def decide_reminder(due_on: date, offsets: Sequence[int], today: date) -> Remind
     come = [d for d in offsets if d >= days_left] if days_left > 0 else []
     ahead = [d for d in offsets if d < days_left]
     return Reminder(min(come, default=None), due_on - timedelta(days=max(ahead)) if ahead else None)
+
+
+class ReminderSettings(Protocol):
+    """The offsets that the config names."""
+
+    @property
+    def days_before(self) -> Sequence[int]: ...
+
+    @property
+    def yearly_days_before(self) -> Sequence[int]: ...
+
+
+def first_reminder_on(interval: Interval, due_on: date | None, settings: ReminderSettings) -> date | None:
+    """The day of the earliest reminder of a due date, or None if there is none."""
+    if due_on is None:
+        return None
+    offsets = offsets_for(interval, settings.days_before, settings.yearly_days_before)
+    return due_on - timedelta(days=offsets[0]) if offsets else None

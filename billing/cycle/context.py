@@ -12,7 +12,7 @@ from billing.core.brakes import BrakeLimits, Brakes
 from billing.core.notices import Delivery, NoticeFacts, RenderedMail
 from billing.core.outcomes import CreateOutcome, PaymentRequest, RemotePayment
 from billing.cycle.report import Report
-from billing.store.database import Database
+from billing.store.connection import Database
 
 
 class Gateway(Protocol):

@@ -27,7 +27,8 @@ from billing.cycle.remind import remind
 from billing.cycle.report import Report
 from billing.cycle.settle import settle
 from billing.cycle.submit import submit
-from billing.store import payments, runs
+from billing.lifecycle import needs
+from billing.store import runs
 
 Step = Callable[[Context], Awaitable[None]]
 
@@ -61,7 +62,7 @@ def _close(ctx: Context) -> Report:
     report = ctx.report
     now = ctx.clock()
     with ctx.db.transaction() as tx:
-        report.needs_a_person = payments.needing_a_person(tx)
+        report.needs_a_person = needs.count_payments(tx)
         report.seconds = (now - ctx.began).total_seconds()
         if not report.conserved():
             report.problems.append("the counts of this run do not add up; please report this")

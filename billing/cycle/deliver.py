@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
-
-from sqlalchemy import Connection
 
 from billing.core.notices import Delivery, DeliveryKind, RenderedMail
 from billing.core.states import NoticeState
@@ -14,8 +11,11 @@ from billing.cycle.context import Context
 from billing.cycle.notice_facts import facts_for, must_wait, no_longer_holds
 from billing.cycle.pipeline import Pipeline
 from billing.errors import MailError, TemplateError
+from billing.lifecycle import notices as lifecycle
+from billing.lifecycle.notices import Finished
 from billing.store import notices
-from billing.store.events import event, record
+from billing.store.rows import NoticeWithRows
+from billing.store.tx import Tx
 
 _LEASE = timedelta(minutes=15)
 _MOST_TRIES = 11
@@ -36,7 +36,7 @@ async def deliver(ctx: Context) -> None:
 
 
 def window(lanes: int) -> int:
-    """How many notices are taken up at once: rendered, claimed, and not yet written back.
+    """How many notices are claimed at once: rendered, claimed, and not yet written back.
 
     A crash leaves so many unknown at most.
     """
@@ -46,12 +46,12 @@ def window(lanes: int) -> int:
 def _resend_unknown(ctx: Context) -> None:
     if ctx.settings.mail.on_unknown == "resend":
         with ctx.db.transaction() as tx:
-            notices.requeue_unknown(tx, ctx.clock(), _MOST_TRIES)
+            lifecycle.requeue_unknown(tx, ctx.clock(), _MOST_TRIES)
 
 
 @dataclass(frozen=True, slots=True)
 class _Posted:
-    row: Any
+    row: NoticeWithRows
     mail: RenderedMail
     delivery: Delivery
     at: datetime
@@ -60,7 +60,7 @@ class _Posted:
 
 
 class _Outbox:
-    """Takes queued notices up, hands them over, and puts down what the server said."""
+    """Claims queued notices, hands them over, and writes what the server said."""
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
@@ -69,13 +69,13 @@ class _Outbox:
         self.channel_fault = ""
         self.done = 0
 
-    def turn(self, finished: list[_Posted], room: int) -> list[tuple[Any, RenderedMail]]:
+    def turn(self, finished: list[_Posted], room: int) -> list[tuple[NoticeWithRows, RenderedMail]]:
         """Write what came of deliveries and claim the next notices, in one transaction."""
         ctx = self.ctx
         ctx.checkpoint("deliver.before-commit")
         with ctx.db.transaction() as tx:
             self._finish(tx, finished)
-            taken: list[tuple[Any, RenderedMail]] = []
+            taken: list[tuple[NoticeWithRows, RenderedMail]] = []
             while room > 0 and not taken and not self.channel_fault and not ctx.stopping():
                 rows = notices.queued_page(tx, self.began, self.after, room)
                 if not rows:
@@ -87,7 +87,7 @@ class _Outbox:
         ctx.progress("deliver", self.done, max(self.done, self.ctx.report.notices_queued))
         return taken
 
-    def _claim(self, tx: Connection, rows: list[Any]) -> list[tuple[Any, RenderedMail]]:
+    def _claim(self, tx: Tx, rows: list[NoticeWithRows]) -> list[tuple[NoticeWithRows, RenderedMail]]:
         """Check that each notice still holds, render it, and mark it as being sent."""
         ctx = self.ctx
         now = ctx.clock()
@@ -95,20 +95,18 @@ class _Outbox:
         for row in rows:
             reason = no_longer_holds(row, ctx.as_of)
             if reason:
-                notices.retire(tx, [row.id], NoticeState.SUPERSEDED, reason)
-                self._log(tx, row, "superseded", reason, now)
+                lifecycle.supersede(tx, ctx.actor, now, row, reason)
                 continue
             if must_wait(row, ctx.run_id):
                 continue
             try:
                 mail = _render(ctx, row, now)
             except Exception as error:  # whatever is wrong with one record, the others go out
-                notices.retire(tx, [row.id], NoticeState.FAILED, _why_no_mail(error))
-                self._log(tx, row, "failed", "it can't be rendered", now)
+                lifecycle.fail(tx, ctx.actor, now, row, _why_no_mail(error))
                 ctx.report.notices_failed += 1
                 continue
             taken.append((row, mail))
-        notices.claim(
+        lifecycle.claim(
             tx,
             [
                 {
@@ -127,7 +125,7 @@ class _Outbox:
         )
         return taken
 
-    async def send(self, item: tuple[Any, RenderedMail]) -> _Posted:
+    async def send(self, item: tuple[NoticeWithRows, RenderedMail]) -> _Posted:
         row, mail = item
         handed = False
         if self.channel_fault or self.ctx.stopping():
@@ -143,20 +141,17 @@ class _Outbox:
                 delivery = Delivery(DeliveryKind.NOT_SENT, "the mail server was lost")
         return _Posted(row, mail, delivery, self.ctx.clock(), handed)
 
-    def _lease_is_over(self, row: Any) -> bool:
+    def _lease_is_over(self, row: NoticeWithRows) -> bool:
         with self.ctx.db.read() as connection:
             now = notices.find(connection, row.id)
         ours = now is not None and now.state == NoticeState.SENDING and now.run_id == self.ctx.run_id
-        return not ours or now is None or now.lease_until < self.ctx.clock()
+        return not ours or now is None or now.lease_until is None or now.lease_until < self.ctx.clock()
 
-    def _finish(self, tx: Connection, finished: list[_Posted]) -> None:
-        rows = [self._after(posted) for posted in finished]
-        notices.finish(tx, rows, self.ctx.run_id)
-        for posted, row in zip(finished, rows, strict=True):
-            if row["state"] in (NoticeState.FAILED, NoticeState.UNKNOWN):
-                self._log(tx, posted.row, row["state"], posted.delivery.server_reply, posted.at)
+    def _finish(self, tx: Tx, finished: list[_Posted]) -> None:
+        done = [(posted.row, self._after(posted), posted.at) for posted in finished]
+        lifecycle.finish(tx, self.ctx.actor, self.ctx.run_id, done)
 
-    def _after(self, posted: _Posted) -> dict[str, Any]:
+    def _after(self, posted: _Posted) -> Finished:
         """The row of a notice after one delivery."""
         report, delivery = self.ctx.report, posted.delivery
         tries = posted.row.tries + (delivery.kind is not DeliveryKind.NOT_SENT)
@@ -191,18 +186,6 @@ class _Outbox:
     def _back_off(self, tries: int) -> timedelta:
         return timedelta(seconds=self.ctx.settings.mail.retry_seconds * 2 ** (tries - 1))
 
-    def _log(self, tx: Connection, row: Any, action: str, detail: str, now: datetime) -> None:
-        line = event(
-            now,
-            self.ctx.actor,
-            f"notice_{action}",
-            f"{row.kind}: {detail}",
-            subscription_id=row.subscription_id,
-            payment_id=row.payment_id,
-            notice_id=row.id,
-        )
-        record(tx, [line])
-
 
 def _why_no_mail(error: Exception) -> str:
     if isinstance(error, TemplateError):
@@ -210,7 +193,7 @@ def _why_no_mail(error: Exception) -> str:
     return f"its record makes no letter: {type(error).__name__}: {error}"
 
 
-def _render(ctx: Context, row: Any, now: datetime) -> RenderedMail:
+def _render(ctx: Context, row: NoticeWithRows, now: datetime) -> RenderedMail:
     """The message: the same bytes again if it was rendered before and may have to go out again."""
     if row.raw is not None:
         return RenderedMail(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
-from sqlalchemy import Connection
+from datetime import date
 
 from billing.config import Settings
 from billing.core.dunning import DunningPolicy, FinalAction, decide_dunning, freeze_policy
-from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
+from billing.core.event_text import EventAction
+from billing.core.states import NoticeKind, SubscriptionStatus
 from billing.cycle.context import Context
-from billing.store import payments, remote_checks, subscriptions
-from billing.store.events import event, record
-from billing.store.notices import dedupe_key, insert_notices, new_notice
+from billing.lifecycle import notices, payments
+from billing.lifecycle import subscriptions as lifecycle
+from billing.store import remote_checks, subscriptions
+from billing.store.events import about_payment, record
+from billing.store.rows import OverduePayment
+from billing.store.tx import Tx
 
 _PAGE = 200
+_WHY = "the final action of dunning"
 
 
 async def dun(ctx: Context) -> None:
@@ -32,65 +34,43 @@ async def dun(ctx: Context) -> None:
         after_id = rows[-1].id
 
 
-def policy_for(row: Any, settings: Settings) -> DunningPolicy:
+def policy_for(
+    frozen: str | None, payable_on: date, period_end_on: date, settings: Settings
+) -> DunningPolicy:
     """The policy that was frozen for a payment, or, when it has just become overdue, today's."""
-    if row.dunning_policy:
-        return DunningPolicy.from_json(row.dunning_policy)
+    if frozen:
+        return DunningPolicy.from_json(frozen)
     dunning = settings.dunning
-    room = (row.period_end_on - row.payable_on).days + 1
+    room = (period_end_on - payable_on).days + 1
     action = FinalAction(dunning.final_action)
     return freeze_policy(dunning.days_after, dunning.final_after_days, action, room)
 
 
-def _dun_one(tx: Connection, ctx: Context, row: Any) -> None:
-    policy = policy_for(row, ctx.settings)
+def _dun_one(tx: Tx, ctx: Context, row: OverduePayment) -> None:
+    policy = policy_for(row.dunning_policy, row.payable_on, row.period_end_on, ctx.settings)
     decision = decide_dunning(policy, row.payable_on, row.dunning_step, ctx.as_of)
     now = ctx.clock()
     remote_checks.note_dunning(
         tx, row.id, policy.to_json(), decision.notice or row.dunning_step, decision.next_on
     )
     if decision.notice is not None:
-        key = dedupe_key(NoticeKind.PAYMENT_OVERDUE, row.reference, row.due_on, f"d{decision.notice}")
-        _notify(tx, ctx, row, NoticeKind.PAYMENT_OVERDUE, key, now, decision.notice)
-        _log(tx, ctx, row, "overdue", f"the step of day {decision.notice}", now)
+        notice = notices.about_payment(NoticeKind.PAYMENT_OVERDUE, row, now, decision.notice)
+        ctx.report.notices_queued += notices.queue(tx, [notice])
+        detail = f"the step of day {decision.notice}"
+        record(tx, [about_payment(now, ctx.actor, EventAction.OVERDUE, row, detail)])
     if decision.final:
-        _final(tx, ctx, row, policy, now)
+        _final(tx, ctx, row, policy)
 
 
-def _final(tx: Connection, ctx: Context, row: Any, policy: DunningPolicy, now: datetime) -> None:
-    payments.move(tx, [row.id], PaymentState.OPEN, PaymentState.UNCOLLECTIBLE, now, next_dun_on=None)
-    _log(tx, ctx, row, "uncollectible", f"unpaid for {policy.final_after} days", now)
+def _final(tx: Tx, ctx: Context, row: OverduePayment, policy: DunningPolicy) -> None:
+    now = ctx.clock()
+    if not payments.mark_uncollectible(tx, ctx.actor, now, row, policy.final_after):
+        return
     if row.subscription_status != SubscriptionStatus.ACTIVE:
         return
+    subscription = subscriptions.get(tx, row.subscription_id)
     if policy.final_action is FinalAction.PAUSE:
-        _end(tx, ctx, row, SubscriptionStatus.PAUSED, NoticeKind.SUBSCRIPTION_PAUSED, now)
+        ctx.report.notices_queued += lifecycle.pause(tx, ctx.actor, now, subscription, _WHY, row) or 0
     elif policy.final_action is FinalAction.CANCEL:
-        _end(tx, ctx, row, SubscriptionStatus.CANCELLED, NoticeKind.SUBSCRIPTION_CANCELLED, now)
-
-
-def _end(
-    tx: Connection, ctx: Context, row: Any, status: SubscriptionStatus, kind: NoticeKind, now: datetime
-) -> None:
-    subscriptions.change(tx, row.subscription_id, now, status=status.value)
-    _notify(tx, ctx, row, kind, dedupe_key(kind, row.reference, row.due_on), now, None)
-    _log(tx, ctx, row, f"subscription_{status}", "the final action of dunning", now)
-
-
-def _notify(
-    tx: Connection, ctx: Context, row: Any, kind: NoticeKind, key: str, now: datetime, days: int | None
-) -> None:
-    notice = new_notice(
-        kind,
-        key,
-        now,
-        subscription_id=row.subscription_id,
-        payment_id=row.id,
-        due_on=row.due_on,
-        days=days,
-    )
-    ctx.report.notices_queued += insert_notices(tx, [notice])
-
-
-def _log(tx: Connection, ctx: Context, row: Any, action: str, detail: str, now: datetime) -> None:
-    line = event(now, ctx.actor, action, detail, subscription_id=row.subscription_id, payment_id=row.id)
-    record(tx, [line])
+        done = lifecycle.cancel(tx, ctx.actor, now, ctx.as_of, subscription, _WHY, row)
+        ctx.report.notices_queued += done.notices_queued if done else 0

@@ -14,12 +14,13 @@ from billing.core.reconciling import VANISHED
 from billing.core.schedule import Terms
 from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
 from billing.cycle.dun import policy_for
+from billing.store.rows import NoticeWithRows
 from billing.store.subscriptions import terms_of
 
 _K = NoticeKind
 
 
-def no_longer_holds(row: Any, today: date) -> str:
+def no_longer_holds(row: NoticeWithRows, today: date) -> str:
     """Why a queued notice must not go out any more, or '' (mozilla/fxa#9692: notices after cancelling)."""
     kind = NoticeKind(row.kind)
     if kind is _K.NEXT_PAYMENT_DUE:
@@ -29,7 +30,7 @@ def no_longer_holds(row: Any, today: date) -> str:
             return f"the subscription is cancelled from {row.cancel_on} on"
         if row.next_due_on != row.due_on:
             return "that payment will not come, or came already"
-        return "" if row.due_on > today else "the due date has come"
+        return "" if row.due_on is not None and row.due_on > today else "the due date has come"
     if kind in (_K.PAYMENT_CREATED, _K.PAYMENT_OVERDUE):
         if row.payment_state != PaymentState.OPEN:
             return f"the payment is {row.payment_state}"
@@ -40,7 +41,7 @@ def no_longer_holds(row: Any, today: date) -> str:
     return ""
 
 
-def must_wait(row: Any, run_id: str) -> bool:
+def must_wait(row: NoticeWithRows, run_id: str) -> bool:
     """Whether an overdue notice of an earlier cycle has to wait: its payment was not read in this one.
 
     It may have been paid since. Once it is read, the notice goes out or is superseded.
@@ -48,7 +49,9 @@ def must_wait(row: Any, run_id: str) -> bool:
     return bool(row.kind == _K.PAYMENT_OVERDUE and row.looked_run_id != run_id)
 
 
-def facts_for(row: Any, settings: Settings, today: date, checkout_url: Callable[[str], str]) -> NoticeFacts:
+def facts_for(
+    row: NoticeWithRows, settings: Settings, today: date, checkout_url: Callable[[str], str]
+) -> NoticeFacts:
     """The letter of a row of `queued_page`. `checkout_url` makes a pay link of a remote id."""
     kind = NoticeKind(row.kind)
     facts = json.loads(row.facts) if row.facts else {}
@@ -78,7 +81,7 @@ def facts_for(row: Any, settings: Settings, today: date, checkout_url: Callable[
     )
 
 
-def _next_due_on(row: Any) -> date | None:
+def _next_due_on(row: NoticeWithRows) -> date | None:
     """When the subscriber pays next, or None if that is not to be promised."""
     if row.status != SubscriptionStatus.ACTIVE or row.cancel_on is not None:
         return None
@@ -86,7 +89,7 @@ def _next_due_on(row: Any) -> date | None:
     return coming
 
 
-def _period(row: Any) -> tuple[date | None, date | None]:
+def _period(row: NoticeWithRows) -> tuple[date | None, date | None]:
     """The first and last day of the period that the notice speaks of."""
     if row.due_on is None:
         return None, None
@@ -96,24 +99,24 @@ def _period(row: Any) -> tuple[date | None, date | None]:
     return row.due_on, terms.period_end_on(terms.first_period(row.due_on))
 
 
-def _paid_on(row: Any, settings: Settings) -> date | None:
+def _paid_on(row: NoticeWithRows, settings: Settings) -> date | None:
     if row.paid_at is None:
         return None
     paid: date = row.paid_at.astimezone(ZoneInfo(settings.business.timezone)).date()
     return paid
 
 
-def _dunning_end(row: Any, settings: Settings, kind: NoticeKind) -> dict[str, Any]:
-    if kind is not _K.PAYMENT_OVERDUE or row.payable_on is None:
+def _dunning_end(row: NoticeWithRows, settings: Settings, kind: NoticeKind) -> dict[str, Any]:
+    if kind is not _K.PAYMENT_OVERDUE or row.payable_on is None or row.period_end_on is None:
         return {}
-    policy = policy_for(row, settings)
+    policy = policy_for(row.dunning_policy, row.payable_on, row.period_end_on, settings)
     return {
         "final_on": row.payable_on + timedelta(days=policy.final_after),
         "final_action": policy.final_action.value,
     }
 
 
-def _digest(row: Any, settings: Settings, facts: dict[str, Any]) -> NoticeFacts:
+def _digest(row: NoticeWithRows, settings: Settings, facts: dict[str, Any]) -> NoticeFacts:
     return NoticeFacts(
         kind=_K.RUN_DIGEST,
         dedupe_key=row.dedupe_key,

@@ -5,27 +5,27 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
-
-from sqlalchemy import Connection, Row
 
 from billing.config import Settings
 from billing.core.markers import marker_for
-from billing.core.periods import Interval
-from billing.core.reminders import offsets_for
-from billing.core.schedule import PeriodPlan, plan_periods
+from billing.core.reminders import first_reminder_on
+from billing.core.schedule import PeriodPlan, PlannedPeriod, plan_periods
 from billing.core.states import PaymentState, SubscriptionStatus
 from billing.cycle.context import Context
-from billing.store import payments, subscriptions
-from billing.store.database import restored_on
-from billing.store.events import event, record
+from billing.lifecycle import payments
+from billing.lifecycle import subscriptions as lifecycle
+from billing.lifecycle.payments import NewPayment
+from billing.store import subscriptions
+from billing.store.identity import restored_on
+from billing.store.rows import DueSubscription, Subscription
+from billing.store.tx import Tx
 
 _PAGE = 500
 _SHARED_PAGE = 100
 _PATIENCE = 50
 _WAIT_SECONDS = 0.02
-_CATCH_UP = "missed before the latest due period, over cycle.catch_up_limit"
-_RESTORED = "the database came back from a backup: it may exist at Mileston already"
+_CATCH_UP = "catch-up: missed before the latest due period, over cycle.catch_up_limit"
+_RESTORED = "the database was restored from a backup: it may exist at Mileston already"
 
 
 async def plan(ctx: Context) -> None:
@@ -59,13 +59,13 @@ def _is_any_due(ctx: Context) -> bool:
 class Decision:
     """What planning does to one subscription."""
 
-    subscription: Row[Any]
+    subscription: Subscription
     plan: PeriodPlan
     next_remind_on: date | None
     status: str
 
 
-def decide(row: Row[Any], settings: Settings, today: date) -> Decision:
+def decide(row: Subscription, settings: Settings, today: date) -> Decision:
     """Which periods of a due subscription are charged, and when it comes up next; pure."""
     terms = subscriptions.terms_of(row)
     found = plan_periods(terms, row.next_period, today, settings.cycle.catch_up_limit)
@@ -79,32 +79,28 @@ def decide(row: Row[Any], settings: Settings, today: date) -> Decision:
         return Decision(row, found, None, status)
     if found.next_due_on is None:
         status = SubscriptionStatus.ENDED.value
-    return Decision(row, found, first_reminder_on(terms.interval, found.next_due_on, settings), status)
+    return Decision(
+        row, found, first_reminder_on(terms.interval, found.next_due_on, settings.reminders), status
+    )
 
 
-def first_reminder_on(interval: Interval, due_on: date | None, settings: Settings) -> date | None:
-    """The day of the earliest reminder of a due date, or None if there is none."""
-    if due_on is None:
-        return None
-    offsets = offsets_for(interval, settings.reminders.days_before, settings.reminders.yearly_days_before)
-    return due_on - timedelta(days=offsets[0]) if offsets else None
-
-
-def _plan_page(tx: Connection, ctx: Context, rows: list[Row[Any]]) -> int:
-    """Store the decisions about one page; answers how many payments were planned."""
+def _plan_page(tx: Tx, ctx: Context, rows: list[DueSubscription]) -> int:
+    """Store the decisions about one page; returns how many payments were planned."""
     if not rows:
         return 0
     now = ctx.clock()
-    doubtful_through = restored_on(tx) or date.min
+    uncertain_through = restored_on(tx) or date.min
     decisions = [decide(row, ctx.settings, ctx.as_of) for row in rows]
     wanted = [
-        payment_row(decision.subscription, period, now, doubtful_through)
+        new_payment(decision.subscription, period, now, uncertain_through)
         for decision in decisions
         for period in decision.plan.periods
     ]
-    ids = payments.insert_payments(tx, wanted)
-    subscriptions.advance(
+    new = payments.plan(tx, ctx.actor, now, wanted)
+    lifecycle.advance(
         tx,
+        ctx.actor,
+        now,
         [
             {
                 "id": decision.subscription.id,
@@ -116,29 +112,13 @@ def _plan_page(tx: Connection, ctx: Context, rows: list[Row[Any]]) -> int:
             }
             for decision in decisions
         ],
-        now,
     )
-    new = [row for row in wanted if row["marker"] in ids]
     _count(ctx, new)
-    record(
-        tx,
-        [
-            event(
-                now,
-                ctx.actor,
-                row["state"],
-                row["cause"] or f"due {row['due_on']}",
-                subscription_id=row["subscription_id"],
-                payment_id=ids[row["marker"]],
-            )
-            for row in new
-        ],
-    )
     return len(new)
 
 
-def _count(ctx: Context, new: list[dict[str, Any]]) -> None:
-    """Held ones end here; planned ones are counted when submit takes them up."""
+def _count(ctx: Context, new: list[NewPayment]) -> None:
+    """Held ones end here; planned ones are counted when submit claims them."""
     held = sum(row["state"] == PaymentState.HELD for row in new)
     unknown = sum(row["state"] == PaymentState.UNKNOWN for row in new)
     ctx.report.due += held + unknown
@@ -146,12 +126,14 @@ def _count(ctx: Context, new: list[dict[str, Any]]) -> None:
     ctx.report.unknown += unknown
 
 
-def payment_row(row: Row[Any], period: Any, now: datetime, doubtful_through: date) -> dict[str, Any]:
+def new_payment(
+    row: Subscription, period: PlannedPeriod, now: datetime, uncertain_through: date
+) -> NewPayment:
     """The payment of one period. After a restore it is looked up before it is sent."""
     state, cause = PaymentState.PLANNED, ""
     if period.held:
         state, cause = PaymentState.HELD, _CATCH_UP
-    elif period.due_on <= doubtful_through:
+    elif period.due_on <= uncertain_through:
         state, cause = PaymentState.UNKNOWN, _RESTORED
     return {
         "subscription_id": row.id,

@@ -6,20 +6,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection
-
+from billing.core.event_text import EventAction
 from billing.core.outcomes import RemotePayment
 from billing.core.reconciling import Coverage, Finding, Verdict, judge, prove_coverage
 from billing.core.states import PaymentState
 from billing.cycle.context import Context
 from billing.cycle.sweep import sweep
 from billing.errors import GatewayError
+from billing.lifecycle import payments as lifecycle
+from billing.lifecycle.payments import Found
+from billing.lifecycle.restore import require_lookup
 from billing.store import payments, remote_checks
-from billing.store.database import require_lookup
 from billing.store.events import event, record
-from billing.store.sending import open_payments
+from billing.store.rows import LostPayment
+from billing.store.tx import Tx
 
 _PAGE = 500
 _EVER = datetime.min.replace(tzinfo=UTC)
@@ -68,17 +69,19 @@ async def look_first_if_new(ctx: Context) -> None:
         listing = await read_list(ctx, _EVER)
     except GatewayError as error:
         with ctx.db.transaction() as tx:
-            record(tx, [event(ctx.clock(), ctx.actor, "first_look_failed", str(error))])
+            record(tx, [event(ctx.clock(), ctx.actor, EventAction.FIRST_LOOK_FAILED, str(error))])
         return
     markers = [remote.marker for remote in listing.remotes if remote.marker is not None]
     with ctx.db.transaction() as tx:
         if not remote_checks.is_any_unsent(tx, markers):
             return
         now = ctx.clock()
-        doubted = require_lookup(tx, ctx.as_of, now, _NOT_NEW)
-        record(tx, [event(now, ctx.actor, "database_lost", f"{doubted} payments are looked for first")])
-    ctx.report.due += doubted
-    ctx.report.unknown += doubted
+        unsure = require_lookup(tx, ctx.as_of, now, _NOT_NEW)
+        record(
+            tx, [event(now, ctx.actor, EventAction.DATABASE_LOST, f"payments to look for first: {unsure}")]
+        )
+    ctx.report.due += unsure
+    ctx.report.unknown += unsure
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ def _judge_all(ctx: Context, listing: Listing) -> None:
         after_id = rows[-1].id
 
 
-def _apply(tx: Connection, ctx: Context, judged: Sequence[tuple[Any, Verdict]]) -> None:
+def _apply(tx: Tx, ctx: Context, judged: Sequence[tuple[LostPayment, Verdict]]) -> None:
     """Store the verdicts of one page. A parked payment is only ever adopted: a person may do the rest."""
     now = ctx.clock()
     _adopt(tx, ctx, [(row, v) for row, v in judged if v.finding is Finding.ADOPT], now)
@@ -167,32 +170,31 @@ def _apply(tx: Connection, ctx: Context, judged: Sequence[tuple[Any, Verdict]]) 
             _park(tx, ctx, row, verdict.cause, now)
 
 
-def _adopt(tx: Connection, ctx: Context, adopted: Sequence[tuple[Any, Verdict]], now: datetime) -> None:
+def _adopt(tx: Tx, ctx: Context, adopted: Sequence[tuple[LostPayment, Verdict]], now: datetime) -> None:
     for state in (PaymentState.UNKNOWN, PaymentState.PARKED):
-        chosen = [(row, v.remote.remote_id, now) for row, v in adopted if v.remote and row.state == state]
-        open_payments(tx, state, chosen, ctx.actor, "adopted", now, ctx.as_of)
-        ctx.report.due += len(chosen)
-        ctx.report.adopted += len(chosen)
-        ctx.report.notices_queued += len(chosen)
+        found = [Found(row, v.remote.remote_id, now) for row, v in adopted if v.remote and row.state == state]
+        queued = lifecycle.open_payments(tx, ctx.actor, now, ctx.as_of, state, found, EventAction.ADOPTED)
+        ctx.report.due += len(found)
+        ctx.report.adopted += len(found)
+        ctx.report.notices_queued += queued
 
 
-def _absent(tx: Connection, ctx: Context, row: Any, verdict: Verdict, now: datetime) -> None:
-    proof = {"absent_looks": verdict.absent_looks, "absent_at": verdict.absent_at}
+def _absent(tx: Tx, ctx: Context, row: LostPayment, verdict: Verdict, now: datetime) -> None:
     if ctx.settings.reconcile.when_absent == "park":
-        cause = "proved absent from the list; reconcile.when_absent = 'park' leaves it to a person"
-        _park(tx, ctx, row, cause, now, **proof)
+        cause = "proved not to exist at Mileston; reconcile.when_absent = 'park' leaves it to a person"
+        _park(tx, ctx, row, cause, now, (verdict.absent_looks, verdict.absent_at))
         return
-    payments.move(tx, [row.id], PaymentState.UNKNOWN, PaymentState.PLANNED, now, cause="", **proof)
-    _log(tx, ctx, row, "proved_absent", "two looks at the list, it is not there", now)
+    lifecycle.mark_absent(tx, ctx.actor, now, row, verdict.absent_looks, verdict.absent_at)
 
 
-def _park(tx: Connection, ctx: Context, row: Any, cause: str, now: datetime, **proof: Any) -> None:
-    payments.move(tx, [row.id], PaymentState.UNKNOWN, PaymentState.PARKED, now, cause=cause, **proof)
-    _log(tx, ctx, row, PaymentState.PARKED, cause, now)
-    ctx.report.due += 1
-    ctx.report.unknown += 1
-
-
-def _log(tx: Connection, ctx: Context, row: Any, action: str, detail: str, now: datetime) -> None:
-    line = event(now, ctx.actor, action, detail, subscription_id=row.subscription_id, payment_id=row.id)
-    record(tx, [line])
+def _park(
+    tx: Tx,
+    ctx: Context,
+    row: LostPayment,
+    cause: str,
+    now: datetime,
+    proof: tuple[int, datetime | None] | None = None,
+) -> None:
+    if lifecycle.park(tx, ctx.actor, now, row, cause, proof):
+        ctx.report.due += 1
+        ctx.report.unknown += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from billing.cycle.context import Context
-from billing.store import notices, sending
+from billing.lifecycle import notices, sending
 
 _PAGE = 500
 
@@ -12,7 +12,7 @@ async def recover(ctx: Context) -> None:
     """Payments and notices left `sending` by a dead run become `unknown`, never planned again."""
     while True:
         with ctx.db.transaction() as tx:
-            found = sending.recover(tx, ctx.run_id, ctx.clock(), ctx.exclusive, _PAGE)
+            found = sending.recover(tx, ctx.actor, ctx.clock(), ctx.exclusive, _PAGE)
         if found < _PAGE:
             break
     with ctx.db.transaction() as tx:

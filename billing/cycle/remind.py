@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import date
-from typing import Any
-
-from sqlalchemy import Connection, select, update
 
 from billing.config import Settings
 from billing.core.periods import Interval
-from billing.core.reminders import decide_reminder, offsets_for
+from billing.core.reminders import decide_reminder, first_reminder_on, offsets_for
 from billing.core.states import NoticeKind
 from billing.cycle.context import Context
-from billing.cycle.plan import first_reminder_on
-from billing.store import notices, subscriptions
-from billing.store.models import identity
+from billing.lifecycle import notices
+from billing.store import identity, subscriptions
+from billing.store.notices import sent_reminders
+from billing.store.rows import DueSubscription, Subscription
+from billing.store.subscriptions import NextReminder
+from billing.store.tx import Tx
 
 _PAGE = 500
 
@@ -31,7 +31,7 @@ async def remind(ctx: Context) -> None:
             return
 
 
-def decide(row: Any, settings: Settings, today: date) -> tuple[int | None, date | None]:
+def decide(row: Subscription, settings: Settings, today: date) -> tuple[int | None, date | None]:
     """The offset whose reminder goes out today, or None, and the day of the next one; pure."""
     if row.next_due_on is None:
         return None, None
@@ -48,14 +48,15 @@ def decide_for(
     return decision.send, decision.next_on
 
 
-def _remind_page(tx: Connection, ctx: Context, rows: list[Any]) -> None:
+def _remind_page(tx: Tx, ctx: Context, rows: list[DueSubscription]) -> None:
     now = ctx.clock()
-    queued, looked = [], []
+    queued: list[notices.NewNotice] = []
+    looked: list[NextReminder] = []
     for row in rows:
         send, next_on = decide(row, ctx.settings, ctx.as_of)
         looked.append({"id": row.id, "next_remind_on": next_on})
         # A reminder as near or nearer went out already if the offsets were changed since.
-        if send is None or any(d <= send for d in notices.sent_reminders(tx, row.id, row.next_due_on)):
+        if send is None or any(d <= send for d in sent_reminders(tx, row.id, row.next_due_on)):
             continue
         queued.append(
             notices.new_notice(
@@ -68,7 +69,7 @@ def _remind_page(tx: Connection, ctx: Context, rows: list[Any]) -> None:
             )
         )
     subscriptions.set_next_remind(tx, looked)
-    ctx.report.notices_queued += notices.insert_notices(tx, queued)
+    ctx.report.notices_queued += notices.queue(tx, queued)
 
 
 def offsets_key(settings: Settings) -> str:
@@ -81,7 +82,7 @@ def _follow_config(ctx: Context) -> None:
     """When the offsets were changed, every subscription's next look is computed anew."""
     key = offsets_key(ctx.settings)
     with ctx.db.read() as connection:
-        if connection.execute(select(identity.c.reminder_offsets)).scalar() == key:
+        if identity.reminder_offsets(connection) == key:
             return
     after_id = 0
     while True:
@@ -93,13 +94,13 @@ def _follow_config(ctx: Context) -> None:
                     {
                         "id": row.id,
                         "next_remind_on": first_reminder_on(
-                            subscriptions.terms_of(row).interval, row.next_due_on, ctx.settings
+                            subscriptions.terms_of(row).interval, row.next_due_on, ctx.settings.reminders
                         ),
                     }
                     for row in rows
                 ],
             )
             if len(rows) < _PAGE:
-                tx.execute(update(identity).values(reminder_offsets=key))
+                identity.set_reminder_offsets(tx, key)
                 return
         after_id = rows[-1].id

@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
-
-from sqlalchemy import Connection
 
 from billing.core.outcomes import RemotePayment
 from billing.core.reconciling import VANISHED
-from billing.core.states import NoticeKind, PaymentState
 from billing.cycle.context import Context
 from billing.cycle.sweep import sweep
 from billing.errors import GatewayError
-from billing.store import payments, remote_checks
-from billing.store.events import event, record
-from billing.store.notices import dedupe_key, insert_notices, new_notice
+from billing.lifecycle import payments as lifecycle
+from billing.store import remote_checks
+from billing.store.rows import UnpaidPayment
+from billing.store.tx import Tx
 
 _PAGE = 500
 _START = (datetime.min.replace(tzinfo=UTC), 0)
@@ -48,9 +45,11 @@ async def settle(ctx: Context) -> None:
     await _settle_stragglers(ctx, stragglers)
 
 
-def _settle_listed(ctx: Context, seen: dict[str, RemotePayment], began: datetime, total: int) -> list[Any]:
-    """Settle what the list shows; answers the oldest of those that it does not."""
-    stragglers: list[Any] = []
+def _settle_listed(
+    ctx: Context, seen: dict[str, RemotePayment], began: datetime, total: int
+) -> list[UnpaidPayment]:
+    """Settle what the list shows; returns the oldest of those that it does not."""
+    stragglers: list[UnpaidPayment] = []
     after = _START
     while True:
         with ctx.db.transaction() as tx:
@@ -64,7 +63,7 @@ def _settle_listed(ctx: Context, seen: dict[str, RemotePayment], began: datetime
         after = (rows[-1].looked_at, rows[-1].id)
 
 
-async def _settle_stragglers(ctx: Context, rows: Sequence[Any]) -> None:
+async def _settle_stragglers(ctx: Context, rows: Sequence[UnpaidPayment]) -> None:
     lanes = ctx.settings.cycle.concurrency
     for start in range(0, len(rows), lanes):
         if ctx.stopping():
@@ -73,7 +72,8 @@ async def _settle_stragglers(ctx: Context, rows: Sequence[Any]) -> None:
         answers = await asyncio.gather(
             *(ctx.gateway.get(row.remote_id) for row in chunk), return_exceptions=True
         )
-        found, gone = [], []
+        found: list[tuple[UnpaidPayment, RemotePayment]] = []
+        gone: list[UnpaidPayment] = []
         for row, answer in zip(chunk, answers, strict=True):
             if isinstance(answer, RemotePayment):
                 found.append((row, answer))
@@ -89,7 +89,7 @@ async def _settle_stragglers(ctx: Context, rows: Sequence[Any]) -> None:
             return
 
 
-def apply_looks(tx: Connection, ctx: Context, looked: Sequence[tuple[Any, RemotePayment]]) -> None:
+def apply_looks(tx: Tx, ctx: Context, looked: Sequence[tuple[UnpaidPayment, RemotePayment]]) -> None:
     """Book what was read: paid ones with their receipt, unpaid ones as looked at in this run."""
     now = ctx.clock()
     # Other workers may have read the same ones: each is booked once, by the one that gets hold of it.
@@ -100,59 +100,16 @@ def apply_looks(tx: Connection, ctx: Context, looked: Sequence[tuple[Any, Remote
     remote_checks.note_unpaid(tx, [row.id for row in unpaid], ctx.run_id, now)
     for row in unpaid:
         if row.attention == VANISHED:
-            payments.flag(tx, row.id, "", now)
-    _book(tx, ctx, paid, now)
+            lifecycle.unflag(tx, now, row)
+    booked, receipts = lifecycle.book_paid(tx, ctx.actor, now, ctx.run_id, paid)
+    ctx.report.paid += len(booked)
+    ctx.report.notices_queued += receipts
     ctx.report.checked += len(looked)
 
 
-def _book(tx: Connection, ctx: Context, rows: Sequence[Any], now: datetime) -> None:
-    """Paid is paid, also late: from open and from uncollectible alike."""
-    for state in (PaymentState.OPEN, PaymentState.UNCOLLECTIBLE):
-        chosen = [row for row in rows if row.state == state]
-        moved = payments.move(
-            tx,
-            [row.id for row in chosen],
-            state,
-            PaymentState.PAID,
-            now,
-            paid_at=now,
-            looked_at=now,
-            looked_run_id=ctx.run_id,
-            next_dun_on=None,
-            attention="",
-        )
-        ctx.report.paid += moved
-    queued = insert_notices(
-        tx,
-        [
-            new_notice(
-                NoticeKind.PAYMENT_RECEIVED,
-                dedupe_key(NoticeKind.PAYMENT_RECEIVED, row.reference, row.due_on),
-                now,
-                subscription_id=row.subscription_id,
-                payment_id=row.id,
-                due_on=row.due_on,
-            )
-            for row in rows
-        ],
-    )
-    ctx.report.notices_queued += queued
-    record(
-        tx,
-        [
-            event(now, ctx.actor, "paid", subscription_id=row.subscription_id, payment_id=row.id)
-            for row in rows
-        ],
-    )
-
-
-def _note_gone(tx: Connection, ctx: Context, rows: Sequence[Any]) -> None:
+def _note_gone(tx: Tx, ctx: Context, rows: Sequence[UnpaidPayment]) -> None:
     now = ctx.clock()
     remote_checks.note_unpaid(tx, [row.id for row in rows], "", now)
     for row in rows:
         if not row.attention:
-            payments.flag(tx, row.id, VANISHED, now)
-            line = event(
-                now, ctx.actor, "vanished", VANISHED, subscription_id=row.subscription_id, payment_id=row.id
-            )
-            record(tx, [line])
+            lifecycle.flag_vanished(tx, ctx.actor, now, row)

@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-
-from sqlalchemy import Connection
 
 from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest
-from billing.core.states import PaymentState, SubscriptionStatus
+from billing.core.states import SubscriptionStatus
 from billing.cycle.context import Context
 from billing.cycle.pipeline import Pipeline
 from billing.cycle.reconcile import look_first_if_new
-from billing.store import payments, sending
-from billing.store.events import event, record
-from billing.store.sending import Result
+from billing.lifecycle import payments as lifecycle
+from billing.lifecycle import sending
+from billing.lifecycle.sending import Result, Written
+from billing.store import payments, runs
+from billing.store.rows import PlannedPayment
+from billing.store.tx import Tx
 
 _QUEUE_SECONDS = 5.0
 """How long an intent may wait for a lane beyond one time limit of the API."""
 _HOLD_PAGE = 500
 _LONGEST_PAUSE_SECONDS = 60.0
+_CANCELLED = "its subscription was cancelled before it was sent"
+_PAUSED = "paused: its subscription was paused before it was sent"
 
 
 async def submit(ctx: Context) -> None:
@@ -39,12 +41,12 @@ async def submit(ctx: Context) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Intent:
-    row: Any
+    row: PlannedPayment
     send_by: datetime
 
 
 class _Feed:
-    """Takes payments up, sends them, and puts down what came of it."""
+    """Claims payments, sends them, and writes what came of it."""
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
@@ -58,16 +60,16 @@ class _Feed:
         """Write outcomes and commit the next intents, in one transaction."""
         ctx = self.ctx
         ctx.checkpoint("submit.before-commit")
-        taken: list[Any] = []
+        taken: list[PlannedPayment] = []
         with ctx.db.transaction() as tx:
             now = ctx.clock()
-            late = sending.write_outcomes(tx, ctx.run_id, finished, now, ctx.as_of)
+            written = sending.record_outcomes(tx, ctx.actor, now, ctx.as_of, ctx.run_id, finished)
             held = 0
             send_by = now + timedelta(seconds=ctx.settings.mileston.timeout_seconds + _QUEUE_SECONDS)
             if room > 0 and not self._stopped():
                 taken, held = self._take(tx, now, send_by, room)
         ctx.checkpoint("submit.committed")
-        self._count(finished, late, held)
+        self._count(finished, written, held)
         ctx.report.due += len(taken) + held
         return [_Intent(row, send_by) for row in taken]
 
@@ -75,45 +77,44 @@ class _Feed:
         brakes = self.ctx.brakes
         return bool(brakes.stopped or brakes.hold_cause) or self.ctx.stopping()
 
-    def _take(self, tx: Connection, now: datetime, send_by: datetime, room: int) -> tuple[list[Any], int]:
+    def _take(self, tx: Tx, now: datetime, send_by: datetime, room: int) -> tuple[list[PlannedPayment], int]:
         """Intents for the payments that may be sent, and how many were held instead."""
         held = 0
+        if not self.ctx.exclusive:
+            others = runs.sent_by_others(tx, self.ctx.run_id, self.ctx.began, now)
+            self.ctx.brakes.others_payments, self.ctx.brakes.others_micros = others
         while True:
             rows = payments.planned_page(tx, self.ctx.as_of, self.after_id, room)
             if not rows:
                 return [], held
             self.after_id = rows[-1].id
             sendable = self._withdraw(tx, rows, now)
-            admitted, refused = [], {}
+            admitted: list[PlannedPayment] = []
+            refused: dict[int, str] = {}
             for row in sendable:
                 cause = self.ctx.brakes.admit(row.amount_micros)
                 if cause:
                     refused[row.id] = cause
                 else:
                     admitted.append(row)
-            held += _hold(tx, self.ctx, [row for row in sendable if row.id in refused], refused, now)
+            over = [row for row in sendable if row.id in refused]
+            held += len(lifecycle.hold(tx, self.ctx.actor, now, over, refused))
             if admitted:
                 deadline = send_by + timedelta(seconds=self.ctx.settings.mileston.timeout_seconds)
-                sending.intend(tx, self.ctx.run_id, admitted, now, deadline, deadline)
+                sending.begin_sending(tx, self.ctx.run_id, admitted, now, deadline, deadline)
                 return admitted, held
 
-    def _withdraw(self, tx: Connection, rows: list[Any], now: datetime) -> list[Any]:
+    def _withdraw(self, tx: Tx, rows: list[PlannedPayment], now: datetime) -> list[PlannedPayment]:
         """Payments of subscriptions that were paused or cancelled meanwhile are not sent."""
-        keep = []
-        for row in rows:
-            if row.status == SubscriptionStatus.CANCELLED:
-                new, cause = PaymentState.VOID, "its subscription was cancelled before it was sent"
-            elif row.status == SubscriptionStatus.PAUSED:
-                new, cause = PaymentState.HELD, "its subscription was paused before it was sent"
-            else:
-                keep.append(row)
-                continue
-            payments.move(tx, [row.id], PaymentState.PLANNED, new, now, cause=cause)
-            line = event(
-                now, self.ctx.actor, new, cause, subscription_id=row.subscription_id, payment_id=row.id
-            )
-            record(tx, [line])
-        return keep
+        cancelled = [row for row in rows if row.status == SubscriptionStatus.CANCELLED]
+        paused = [row for row in rows if row.status == SubscriptionStatus.PAUSED]
+        if cancelled:
+            lifecycle.void(tx, self.ctx.actor, now, cancelled, _CANCELLED)
+        if paused:
+            causes = dict.fromkeys([row.id for row in paused], _PAUSED)
+            lifecycle.hold(tx, self.ctx.actor, now, paused, causes)
+        gone = {row.id for row in (*cancelled, *paused)}
+        return [row for row in rows if row.id not in gone]
 
     async def send(self, intent: _Intent) -> Result:
         """One create; its deadline is checked once more right before the socket is written to."""
@@ -139,15 +140,15 @@ class _Feed:
         ctx.brakes.note(outcome.kind, outcome.status)
         return Result(row, outcome, ctx.clock())
 
-    def _count(self, finished: list[Result], late: list[Result], held: int) -> None:
+    def _count(self, finished: list[Result], written: Written, held: int) -> None:
         report = self.ctx.report
         report.held += held
-        stale = {result.row.id for result in late}
+        report.notices_queued += written.notices_queued
+        stale = {result.row.id for result in written.stale}
         for result in finished:
             kind = OutcomeKind.UNKNOWN if result.row.id in stale else result.outcome.kind
             if kind is OutcomeKind.CREATED:
                 report.created += 1
-                report.notices_queued += 1
                 report.amount_created_micros += result.row.amount_micros
             elif kind is OutcomeKind.REFUSED:
                 report.rejected += 1
@@ -163,7 +164,7 @@ class _Feed:
         ctx, brakes = self.ctx, self.ctx.brakes
         if brakes.hold_cause:
             ctx.report.stopped = brakes.hold_cause
-            # What was taken up and came back unsent is held with the rest.
+            # What was claimed and came back unsent is held with the rest.
             ctx.report.due -= ctx.report.not_sent
             ctx.report.not_sent = 0
             _hold_everything(ctx, brakes.hold_cause)
@@ -176,27 +177,6 @@ class _Feed:
             ctx.report.not_sent += rest
 
 
-def _hold(tx: Connection, ctx: Context, rows: list[Any], causes: dict[int, str], now: datetime) -> int:
-    for cause in sorted(set(causes.values())):
-        ids = [row.id for row in rows if causes[row.id] == cause]
-        payments.move(tx, ids, PaymentState.PLANNED, PaymentState.HELD, now, cause=cause)
-    record(
-        tx,
-        [
-            event(
-                now,
-                ctx.actor,
-                PaymentState.HELD,
-                causes[row.id],
-                subscription_id=row.subscription_id,
-                payment_id=row.id,
-            )
-            for row in rows
-        ],
-    )
-    return len(rows)
-
-
 def _hold_everything(ctx: Context, cause: str) -> None:
     after_id = 0
     while True:
@@ -205,9 +185,10 @@ def _hold_everything(ctx: Context, cause: str) -> None:
             if not rows:
                 return
             after_id = rows[-1].id
-            held = _hold(tx, ctx, rows, {row.id: cause for row in rows}, ctx.clock())
-        ctx.report.due += held
-        ctx.report.held += held
+            causes = {row.id: cause for row in rows}
+            held = lifecycle.hold(tx, ctx.actor, ctx.clock(), rows, causes)
+        ctx.report.due += len(held)
+        ctx.report.held += len(held)
 
 
 class _Pace:

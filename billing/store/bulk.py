@@ -16,12 +16,10 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BindParameter,
-    ColumnElement,
     Connection,
     Date,
     FromClause,
     Insert,
-    Row,
     Table,
     Update,
     bindparam,
@@ -36,11 +34,12 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 
 _WAS = "was_"
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[Mapping[str, object]]
+"""Rows of one shape: every one holds the same columns."""
 
 
 def insert_rows(tx: Connection, table: Table, rows: Rows, *, skip_known: bool = False) -> int:
-    """Insert rows that hold the same columns; answers how many are new.
+    """Insert rows that hold the same columns; returns how many are new.
 
     With `skip_known` a row that breaks a UNIQUE constraint is left out.
     """
@@ -54,17 +53,18 @@ def insert_rows(tx: Connection, table: Table, rows: Rows, *, skip_known: bool = 
     return tx.execute(statement, _arrays(rows), execution_options={"preserve_rowcount": True}).rowcount
 
 
-def insert_returning(
-    tx: Connection, table: Table, rows: Rows, *returning: ColumnElement[Any]
-) -> list[Row[Any]]:
-    """Insert the rows that break no UNIQUE constraint; answers `returning` of each that is new."""
+def insert_new(tx: Connection, table: Table, rows: Rows, key: str) -> dict[str, int]:
+    """Insert the rows that break no UNIQUE constraint; returns the ids of the new ones by column `key`."""
     if not rows:
-        return []
+        return {}
+    returning = (table.c[key], table.c.id)
     if tx.dialect.name == "sqlite":
         statement = sqlite.insert(table).on_conflict_do_nothing().returning(*returning)
-        return list(tx.execute(statement, list(rows)))
-    statement = _from_arrays(table, rows).on_conflict_do_nothing().returning(*returning)
-    return list(tx.execute(statement, _arrays(rows)))
+        found = tx.execute(statement, [dict(row) for row in rows])
+    else:
+        arrays = _from_arrays(table, rows).on_conflict_do_nothing().returning(*returning)
+        found = tx.execute(arrays, _arrays(rows))
+    return {row[0]: row[1] for row in found}
 
 
 def upsert_rows(tx: Connection, table: Table, rows: Rows, by: str, kept: Sequence[str]) -> None:
@@ -81,11 +81,11 @@ def update_rows(
     tx: Connection,
     table: Table,
     rows: Rows,
-    where: Mapping[str, Any] | None = None,
+    where: Mapping[str, object] | None = None,
     by: Sequence[str] = ("id",),
-    **alike: Any,
+    **alike: object,
 ) -> int:
-    """Update the rows of `table` that `by` picks and that are as `where` says; answers how many there were.
+    """Update the rows of `table` that `by` picks and that are as `where` says; returns how many there were.
 
     Each of `rows` holds the columns `by`, the columns to be set, and as `was_x` what column x must still
     be; `alike` is set in all of them. None in `where` stands for NULL.
@@ -147,8 +147,8 @@ class _Prepared:
         self._text = str(compiled)
         self._places = [(place, _writer(compiled.binds[place].type)) for place in compiled.positiontup or ()]
 
-    def run(self, tx: Connection, rows: Rows, fixed: Mapping[str, Any] | None = None) -> int:
-        """Run it once a row; answers how many rows of the table it changed."""
+    def run(self, tx: Connection, rows: Rows, fixed: Mapping[str, object] | None = None) -> int:
+        """Run it once a row; returns how many rows of the table it changed."""
         columns: list[Iterable[Any]] = []
         for place, writer in self._places:
             if fixed is not None and place in fixed:

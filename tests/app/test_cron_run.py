@@ -50,7 +50,7 @@ def test_when_something_needs_a_person_there_is_one_page_with_what_to_type(
     assert (done.returncode, done.stdout) == (1, "")
     for words in (
         ": attention",
-        "1  held by a brake",
+        "1  held (safety limit, catch-up or paused)",
         "Payment 1 is held",
         "zoe, due on",
         "cycle.max_payments_per_run",

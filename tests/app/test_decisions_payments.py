@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import update
 
 from billing.app import decisions
-from billing.core.outcomes import RemotePayment
+from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.states import PaymentState
 from billing.errors import GatewayError
-from billing.store import payments
-from billing.store.database import Database, claim_identity
+from billing.lifecycle.moves import move as change_state
+from billing.store.connection import Database
+from billing.store.identity import claim_identity
 from billing.store.models import identity
 from tests.support.databases import NOW, TODAY, a_payment, a_subscription, payment_values
 from tests.support.decisions import (
@@ -105,7 +106,7 @@ def test_what_is_not_open_is_voided_without_asking_the_api(db: Database, state: 
     void(db, payment_id, gateway)
     row = payment(db, payment_id)
     assert (row.state, row.cause, row.attention, row.next_dun_on) == ("void", "a mistake", "", None)
-    assert log(db) == [(ACTOR, "voided", "a mistake")]
+    assert log(db) == [(ACTOR, "void", "a mistake")]
     assert gateway.asked == []
 
 
@@ -127,7 +128,7 @@ def test_the_doubles_of_a_voided_payment_are_deleted_with_it(db: Database) -> No
 
 def test_a_payment_whose_double_was_paid_is_not_voided(db: Database) -> None:
     payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
-    gateway = FakeGateway.showing(remote("r1"), remote("r2", paid=True))
+    gateway = FakeGateway.showing(remote("r1"), remote("r2", status=RemoteStatus.PAID))
     said = refused(lambda: void(db, payment_id, gateway), db)
     assert said == f"payment {payment_id} was paid meanwhile; the next cycle books it"
     assert [shown.remote_id for shown in gateway.live] == ["r1", "r2"]
@@ -141,7 +142,7 @@ def test_an_open_payment_that_mileston_does_not_know_any_more_is_void(db: Databa
 
 def test_a_payment_that_was_paid_meanwhile_is_not_voided(db: Database) -> None:
     payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
-    gateway = FakeGateway.showing(remote("r1", paid=True))
+    gateway = FakeGateway.showing(remote("r1", status=RemoteStatus.PAID))
     said = refused(lambda: void(db, payment_id, gateway), db)
     assert said == f"payment {payment_id} was paid meanwhile; the next cycle books it"
     assert (gateway.asked, payment(db, payment_id).state) == (["get r1", "list"], "open")
@@ -165,7 +166,7 @@ def test_what_is_under_way_lost_or_settled_is_not_voided(db: Database, state: st
 
 def move(db: Database, payment_id: int, old: str, new: str) -> None:
     with db.transaction() as tx:
-        payments.move(
+        change_state(
             tx, [payment_id], PaymentState(old), PaymentState(new), NOW, paid_at=NOW, cause="meanwhile"
         )
 
@@ -183,7 +184,11 @@ def test_a_payment_that_is_booked_as_paid_while_it_is_voided_stays_paid(db: Data
 
 def remote(remote_id: str, **changes: Any) -> RemotePayment:
     usual = RemotePayment(
-        remote_id, payment_values(0)["marker"], 19_900_000, "zoe.quillfeather@example.org", paid=False
+        remote_id,
+        payment_values(0)["marker"],
+        19_900_000,
+        "zoe.quillfeather@example.org",
+        RemoteStatus.UNPAID,
     )
     return replace(usual, **changes)
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from billing.app import decisions
+from billing.core.reminders import first_reminder_on
 from billing.core.states import NoticeKind
 from billing.cycle import notice_facts, plan
-from billing.cycle.plan import first_reminder_on
 from billing.errors import UsageError
+from billing.lifecycle import notices as verbs
 from billing.store import notices, subscriptions
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.support.databases import NOW, TODAY, a_payment, a_subscription
 from tests.support.decisions import (
     ACTOR,
@@ -152,7 +153,7 @@ def test_cancelling_now_voids_what_is_not_yet_at_mileston(db: Database) -> None:
     assert payment(db, theirs).state == "planned"
     assert sorted(log(db)) == [
         (ACTOR, "subscription_cancelled", "asked by mail; last day 2026-02-01"),
-        *[(ACTOR, "voided", "its subscription was cancelled")] * 3,
+        *[(ACTOR, "void", "its subscription was cancelled")] * 3,
     ]
     (notice,) = outbox(db)
     assert (notice.kind, json.loads(notice.facts)) == ("subscription_cancelled", {"last_day": "2026-02-01"})
@@ -202,13 +203,13 @@ def test_a_subscriber_who_cancelled_is_not_told_of_a_next_payment(db: Database) 
     due = date(2026, 3, 1)
     row = a_subscription(db, next_period=1, next_due_on=due)
     paid = a_payment(db, row, state="paid")
-    key = notices.dedupe_key(NoticeKind.NEXT_PAYMENT_DUE, "acme", due, "d7")
+    key = verbs.dedupe_key(NoticeKind.NEXT_PAYMENT_DUE, "acme", due, "d7")
     with db.transaction() as tx:
-        reminder = notices.new_notice(NoticeKind.NEXT_PAYMENT_DUE, key, NOW, subscription_id=row, due_on=due)
-        receipt = notices.new_notice(
+        reminder = verbs.new_notice(NoticeKind.NEXT_PAYMENT_DUE, key, NOW, subscription_id=row, due_on=due)
+        receipt = verbs.new_notice(
             NoticeKind.PAYMENT_RECEIVED, "receipt", NOW, subscription_id=row, payment_id=paid, due_on=TODAY
         )
-        assert notices.insert_notices(tx, [reminder, receipt]) == 2
+        assert verbs.queue(tx, [reminder, receipt]) == 2
     cancel(db, at_period_end=True)
 
     with db.transaction() as tx:
@@ -220,4 +221,6 @@ def test_a_subscriber_who_cancelled_is_not_told_of_a_next_payment(db: Database) 
     assert notice_facts.no_longer_holds(by_kind["payment_received"], TODAY) == ""
     told = notice_facts.facts_for(by_kind["payment_received"], SETTINGS, TODAY, str)
     assert told.next_due_on is None
-    assert first_reminder_on(subscriptions.terms_of(subscription(db)).interval, None, SETTINGS) is None
+    assert (
+        first_reminder_on(subscriptions.terms_of(subscription(db)).interval, None, SETTINGS.reminders) is None
+    )

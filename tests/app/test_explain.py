@@ -56,7 +56,7 @@ def test_a_payment_that_was_paid_late_after_dunning(monthly: Business) -> None:
     monthly.sandbox.pay(monthly.remote()[0]["id"])
     monthly.run(START + timedelta(days=4))
 
-    assert any("learnt to be paid" in sentence for sentence in why(monthly, START).billing)
+    assert any("found to be paid" in sentence for sentence in why(monthly, START).billing)
     (overdue,) = why(monthly, START + timedelta(days=3)).dunning
     assert overdue.startswith("The payment due on 2026-03-01 had been unpaid for 3 days")
     assert "the overdue notice of day 3 was queued" in overdue
@@ -148,13 +148,15 @@ def test_held_refused_and_unknown_payments_say_what_they_wait_for(
     lost.run(START)
 
     assert (
-        why(held, START).billing[-1].startswith("It is held, and waits for a person: over cycle.max_payments")
+        why(held, START)
+        .billing[-1]
+        .startswith("It is held, and waits for a person: over the safety limit cycle.max_payments")
     )
     told = why(lost, START).billing
     assert told[-1].startswith("Whether it exists at Mileston is not known")
     lost.run(START)
     assert any(
-        "was found at Mileston after a lost answer" in sentence for sentence in why(lost, START).billing
+        "was found at Mileston after its answer was lost" in sentence for sentence in why(lost, START).billing
     )
 
 
@@ -208,7 +210,7 @@ def test_the_command_prints_pages_and_json(monthly: Business, billing: Callable[
         "Billing\n",
         "Reminders\n",
         "Dunning\n",
-        "The log of that day",
+        "Events of that day",
     ):
         assert words in page.stdout
     assert document.keys() == {"reference", "date", "timezone", "billing", "reminders", "dunning", "log"}
@@ -223,6 +225,6 @@ def test_an_unknown_reference_is_refused(monthly: Business) -> None:
 
 def test_every_action_of_the_log_has_its_sentence() -> None:
     """An action that nobody put into words is shown as it is, braces and all."""
-    assert sentence_of("paid", "", "payment 7") == "payment 7 was learnt to be paid"
+    assert sentence_of("paid", "", "payment 7") == "payment 7 was found to be paid"
     assert sentence_of("held", "", "payment 7") == "payment 7 was held"
     assert sentence_of("brand_new", "a {detail}", "payment 7") == "payment 7: brand new: a {detail}"

@@ -22,7 +22,7 @@ from billing.app.exporting import (
 )
 from billing.app.importing import import_csv
 from billing.app.runtime import utc_now
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.support.business import HEADER, Business
 from tests.support.databases import a_payment, a_subscription
 from tests.support.nursery import Finished

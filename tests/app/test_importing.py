@@ -19,9 +19,10 @@ from billing.core.states import SubscriptionStatus
 from billing.cycle.plan import decide
 from billing.errors import ImportRejected
 from billing.store import subscriptions
-from billing.store.database import Database, migrate
+from billing.store.connection import Database
 from billing.store.models import events
-from tests.support.databases import NOW, a_payment
+from billing.store.schema import migrate
+from tests.support.databases import NOW, a_payment, set_subscription
 
 D = date.fromisoformat
 LATER = NOW + timedelta(days=1)
@@ -74,7 +75,7 @@ def log(db: Database) -> list[tuple[str, str, int]]:
 
 def change(db: Database, **values: Any) -> None:
     with db.transaction() as tx:
-        subscriptions.change(tx, row_of(db).id, NOW, **values)
+        set_subscription(tx, row_of(db).id, NOW, **values)
 
 
 def billed(db: Database, due_on: str, period: int) -> None:

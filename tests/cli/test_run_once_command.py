@@ -55,7 +55,7 @@ def test_a_dry_run_says_what_would_happen_and_leaves_no_trace(tmp_path: Path) ->
     assert document["payments"]["due"] == len(document["would_create"]) == 8
     assert len(document["would_mail"]) == 12
     assert {"subscription": "acme-team"}.items() <= document["would_create"][3].items()
-    assert "Nothing was touched." in plain.stdout
+    assert "Nothing was changed." in plain.stdout
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
@@ -80,7 +80,7 @@ def test_quiet_is_silent_when_all_is_well_and_speaks_on_stderr_when_not(business
 
     assert (well.returncode, well.stdout, well.stderr) == (0, "", "")
     assert (held.returncode, held.stdout) == (1, "")
-    assert "held by a brake" in held.stderr
+    assert "held (safety limit, catch-up or paused)" in held.stderr
 
 
 @pytest.mark.parametrize("text", ["tomorrow", "2026-13-01", "20260301", "2026-3-1"])
@@ -96,6 +96,7 @@ def test_a_future_date_is_refused_in_the_live_environment(business: Business) ->
         "--as-of",
         "2999-01-01",
         BILLING_MILESTON__ENVIRONMENT="live",
+        BILLING_RECONCILE__QUIET_SECONDS="120",
         BILLING_MILESTON__RECURRING_PAYMENT_URL="",
         MILESTON_API_KEY="a-live-key",
     )
@@ -114,7 +115,7 @@ def test_a_wrong_configuration_exits_78_with_every_fault(business: Business) -> 
     assert done.returncode == 78
     lines = done.stderr.splitlines()
     assert len(lines) == 3
-    assert any("did you mean cycle.concurrency?" in line for line in lines)
+    assert any("did you mean BILLING_CYCLE__CONCURRENCY?" in line for line in lines)
     assert any("mail.transport" in line and "'file', 'smtp' or 'console'" in line for line in lines)
     assert done.stdout == ""
 

@@ -19,7 +19,7 @@ def test_a_due_subscription_is_created_once_with_exactly_its_facts(business: Bus
     assert record["data"] == {
         "recurringPaymentId": payment["remote_id"],
         "amount": "19.90",
-        "subscriptionName": f"Gold plan [{payment['marker']}]",
+        "subscriptionName": f"[{payment['marker']}] Gold plan",
         "subscriberFullName": "Ada Lovelace",
         "subscriberEmail": "ada@example.com",
         "currentPaymentStatus": "unpaid",

@@ -11,7 +11,7 @@ import pytest
 
 from billing.app.runtime import Hooks, open_store, run_once
 from billing.cycle import deliver
-from billing.store import notices
+from billing.lifecycle import notices as outbox
 from tests.support.databases import DIALECTS
 from tests.support.mailroom import (
     QUEUE_ONLY,
@@ -76,7 +76,7 @@ def test_what_another_run_took_for_lost_stays_unknown_whatever_the_sleeper_says(
     def sleep_and_be_recovered(*_: object) -> None:
         clock.let_pass(LEASE_SECONDS + 1)
         with open_store(room.config) as db, db.transaction() as tx:
-            recovered.append(notices.recover(tx, clock(), exclusive=False))
+            recovered.append(outbox.recover(tx, clock(), exclusive=False))
 
     recovered: list[int] = []
 

@@ -11,13 +11,14 @@ import pytest
 
 from billing.app.decisions import cancel, pause, resume
 from billing.app.runtime import open_store
-from billing.core.reconciling import VANISHED
 from billing.core.states import NoticeKind
 from billing.cycle.context import Context
 from billing.cycle.deliver import deliver
 from billing.cycle.remind import remind
-from billing.store import notices, payments, remote_checks
-from billing.store.database import Database
+from billing.lifecycle import notices as outbox
+from billing.lifecycle import payments as verbs
+from billing.store import payments, remote_checks
+from billing.store.connection import Database
 from tests.support.databases import a_payment
 from tests.support.mailroom import (
     DUE,
@@ -173,7 +174,7 @@ def test_no_mail_leads_to_a_payment_that_is_gone(room: Mailroom, clock: Clock, k
                 queue_about_a_payment(db, kind, "open")
                 with db.transaction() as tx:
                     (payment,) = payments.listing(tx)
-                    payments.flag(tx, payment.id, VANISHED, clock())
+                    assert verbs.flag_vanished(tx, "run:1", clock(), payment)
             await room.cycle((deliver,))
             assert [row.state for row in room.notices()] == ["superseded"]
             assert server.mailbox == []
@@ -210,12 +211,12 @@ def queue_about_a_payment(db: Database, kind: str, state: str) -> None:
     changes: dict[str, Any] = {"state": state, "payable_on": TODAY, "reference": "u1"}
     payment = a_payment(db, 1, TODAY, **changes)
     notice_kind = NoticeKind(kind)
-    key = notices.dedupe_key(notice_kind, "u1", TODAY)
+    key = outbox.dedupe_key(notice_kind, "u1", TODAY)
     with db.transaction() as tx:
-        notice = notices.new_notice(
+        notice = outbox.new_notice(
             notice_kind, key, Clock()(), subscription_id=1, payment_id=payment, due_on=TODAY
         )
-        notices.insert_notices(tx, [notice])
+        outbox.queue(tx, [notice])
 
 
 def reminder(room: Mailroom) -> Any:

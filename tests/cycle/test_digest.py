@@ -11,7 +11,8 @@ import pytest
 
 from billing.app import decisions
 from billing.cycle.cycle import STEPS
-from billing.cycle.digest import Need, _is_due, digest, needs
+from billing.cycle.digest import _is_due, digest
+from billing.lifecycle.needs import Need, needs
 from tests.support.business import Business
 
 DAY = date(2026, 3, 1)
@@ -139,7 +140,7 @@ def test_notices_that_failed_are_told_but_no_digest_tells_of_itself(new_business
     business.run(DAY)
     (told,) = digests(business)
     assert told["state"] == "sent"
-    assert "The e-mail payment_created failed for good" in _text(business)
+    assert "The e-mail payment_created was refused by the mail server" in _text(business)
 
     (folder / "run_digest.txt").write_text("{{ nobody_knows }}")
     for _ in range(2):

@@ -12,7 +12,7 @@ from billing.app import decisions
 from billing.core.markers import marker_for
 from billing.cycle.reconcile import reconcile
 from billing.cycle.settle import settle
-from billing.store.database import require_lookup
+from billing.lifecycle.restore import require_lookup
 from tests.support.rig import CHARGING, DAY, LOOKING, QUIET, Rig
 
 

@@ -14,12 +14,14 @@ from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest
 from billing.core.states import PaymentState
 from billing.cycle.plan import plan
 from billing.gateway.mileston import MilestonGateway
+from billing.lifecycle import sending
+from billing.lifecycle.moves import move
+from billing.lifecycle.sending import Result
 from billing.sandbox.server import SandboxServer
-from billing.store import payments, sending
-from billing.store.database import Database
+from billing.store import payments
+from billing.store.connection import Database
 from billing.store.models import attempts
 from billing.store.models import payments as payment_table
-from billing.store.sending import Result
 from tests.support.fake_gateway import START, Died
 from tests.support.rig import DAY, QUIET, TIMEOUT, Rig
 
@@ -80,9 +82,9 @@ def test_a_payment_that_another_run_is_sending_is_not_taken_up(tmp_path: Path) -
     with rig.db.transaction() as tx:
         rows = payments.planned_page(tx, DAY, 0, 10)
         until = START + timedelta(minutes=1)
-        sending.intend(tx, "theirs", rows, START, until, until)
-        with pytest.raises(RuntimeError, match="taken by somebody else"):
-            sending.intend(tx, "ours", rows, START, until, until)
+        sending.begin_sending(tx, "theirs", rows, START, until, until)
+        with pytest.raises(RuntimeError, match="by another worker under our lock"):
+            sending.begin_sending(tx, "ours", rows, START, until, until)
 
     assert rig.payment().run_id == "theirs"
 
@@ -94,11 +96,11 @@ def test_a_move_out_of_a_state_that_is_past_does_nothing(tmp_path: Path) -> None
     with rig.db.transaction() as tx:
         rows = payments.planned_page(tx, DAY, 0, 10)
         until = START + timedelta(minutes=1)
-        sending.intend(tx, "theirs", rows, START, until, until)
+        sending.begin_sending(tx, "theirs", rows, START, until, until)
         # Somebody who had seen it held wants it planned; by now it is on the wire.
-        moved = payments.move(tx, [rows[0].id], PaymentState.HELD, PaymentState.PLANNED, START)
+        moved = move(tx, [rows[0].id], PaymentState.HELD, PaymentState.PLANNED, START)
 
-    assert moved == 0
+    assert moved == set()
     assert rig.payment().state == "sending"
 
 
@@ -124,17 +126,18 @@ def test_an_outcome_that_comes_after_another_run_took_over_is_refused(tmp_path: 
     rig.cycle((plan,))
     with rig.db.transaction() as tx:
         slept = payments.planned_page(tx, DAY, 0, 10)
-        sending.intend(tx, "sleeper", slept, START, until, until)
+        sending.begin_sending(tx, "sleeper", slept, START, until, until)
     later = START + timedelta(minutes=5)
     with rig.db.transaction() as tx:
-        sending.recover(tx, "second", later, False, 10)
-        payments.move(tx, [slept[0].id], PaymentState.UNKNOWN, PaymentState.PLANNED, later)
+        sending.recover(tx, "run:second", later, False, 10)
+        move(tx, [slept[0].id], PaymentState.UNKNOWN, PaymentState.PLANNED, later)
         taken = payments.planned_page(tx, DAY, 0, 10)
-        sending.intend(tx, "second", taken, later, later + timedelta(minutes=1), later)
+        sending.begin_sending(tx, "second", taken, later, later + timedelta(minutes=1), later)
 
     proved_unsent = CreateOutcome(OutcomeKind.NOT_SENT, detail="its deadline had passed")
     with rig.db.transaction() as tx:
-        late = sending.write_outcomes(tx, "sleeper", [Result(slept[0], proved_unsent, later)], later, DAY)
+        results = [Result(slept[0], proved_unsent, later)]
+        late = sending.record_outcomes(tx, "run:sleeper", later, DAY, "sleeper", results).stale
 
     assert [result.row.id for result in late] == [slept[0].id]
     assert (rig.payment().state, rig.payment().run_id) == ("sending", "second")

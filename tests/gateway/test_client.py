@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 
 from billing.config.schema import Mileston
-from billing.core.outcomes import RemotePayment
+from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.errors import GatewayError
 from billing.gateway import (
     CallFailed,
@@ -34,13 +35,15 @@ from tests.support.scripted_api import (
 OURS: dict[str, Any] = {
     "recurringPaymentId": "rp_1",
     "amount": "19.90",
-    "subscriptionName": f"Gold [{MARKER}]",
+    "subscriptionName": f"[{MARKER}] Gold",
     "subscriberFullName": "Zoë",
     "subscriberEmail": EMAIL,
     "currentPaymentStatus": "paid",
     "recurringDate": "2026-02-01T00:00:00.000Z",
     "recurringInterval": 30,
 }
+
+SHOWN = RemotePayment("rp_1", MARKER, 19_900_000, EMAIL, RemoteStatus.PAID, date(2026, 2, 1))
 
 
 def one(record: object, status: int = 200) -> Step:
@@ -53,13 +56,30 @@ def listed(*records: object) -> list[RemotePayment]:
 
 
 def test_a_listed_payment() -> None:
-    assert listed(OURS) == [RemotePayment("rp_1", MARKER, 19_900_000, EMAIL, paid=True)]
+    assert listed(OURS) == [SHOWN]
     assert listed() == []
 
 
-@pytest.mark.parametrize("status", ["unpaid", "PAID", None, True, "", ["paid"]])
-def test_only_the_word_paid_is_paid(status: object) -> None:
-    assert listed({**OURS, "currentPaymentStatus": status})[0].paid is False
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        ("paid", RemoteStatus.PAID),
+        (" Paid\n", RemoteStatus.PAID),
+        ("PAID", RemoteStatus.PAID),
+        ("unpaid", RemoteStatus.UNPAID),
+        ("Unpaid ", RemoteStatus.UNPAID),
+        ("processing", RemoteStatus.UNCLEAR),
+        ("not paid", RemoteStatus.UNCLEAR),
+        ("pending", RemoteStatus.UNCLEAR),  # that is an invoice's word
+        ("", RemoteStatus.UNCLEAR),
+        (None, RemoteStatus.UNCLEAR),
+        (True, RemoteStatus.UNCLEAR),
+        (["paid"], RemoteStatus.UNCLEAR),
+    ],
+)
+def test_only_the_two_words_are_a_status(raw: object, status: RemoteStatus) -> None:
+    shown = listed({**OURS, "currentPaymentStatus": raw})[0]
+    assert (shown.status, shown.paid) == (status, status is RemoteStatus.PAID)
 
 
 @pytest.mark.parametrize(
@@ -68,22 +88,23 @@ def test_only_the_word_paid_is_paid(status: object) -> None:
         ({"subscriptionName": "Gold"}, {"marker": None}),
         ({"subscriptionName": None}, {"marker": None}),
         ({"subscriptionName": ["x"]}, {"marker": None}),
-        ({"subscriptionName": "Gold [RB-TOOSHORT]"}, {"marker": None}),
+        ({"subscriptionName": "[RB-TOOSHORT] Gold"}, {"marker": None}),
+        ({"subscriptionName": f"[{MARKER}] Go"[:20]}, {}),
+        ({"subscriptionName": f"Gold [{MARKER}]"}, {}),  # 0.1.0 wrote so
         ({"amount": "free"}, {"amount_micros": None}),
         ({"amount": "-1"}, {"amount_micros": None}),
         ({"amount": None}, {"amount_micros": None}),
         ({"amount": 1e300}, {"amount_micros": None}),
         ({"amount": 20}, {"amount_micros": 20_000_000}),
         ({"subscriberEmail": 7}, {"email": ""}),
-        ({"recurringDate": "yesterday"}, {}),
+        ({"recurringDate": "yesterday"}, {"due_on": None}),
+        ({"recurringDate": "2026-03-01T00:00:00.000Z"}, {"due_on": date(2026, 3, 1)}),
         ({"recurringPaymentId": 12}, {"remote_id": "12"}),
     ],
 )
 def test_an_unreadable_field_is_no_error(change: dict[str, Any], expected: dict[str, Any]) -> None:
     shown = listed({**OURS, **change})[0]
-    usual = RemotePayment("rp_1", MARKER, 19_900_000, EMAIL, paid=True)
-    wanted = {name: expected.get(name, getattr(usual, name)) for name in usual.__slots__}
-    assert shown == RemotePayment(**wanted)
+    assert shown == replace(SHOWN, **expected)
 
 
 def test_what_is_no_record_still_counts() -> None:
@@ -139,12 +160,12 @@ def test_limits_must_be_positive() -> None:
 
 def test_getting_a_payment() -> None:
     _, run = run_script(one(OURS), one({"recurringPaymentId": "rp_1"}))
-    assert run(lambda made: made.get("rp_1")) == RemotePayment("rp_1", MARKER, 19_900_000, EMAIL, paid=True)
+    assert run(lambda made: made.get("rp_1")) == SHOWN
 
 
 def test_getting_a_sparse_payment() -> None:
     _, run = run_script(one({"recurringPaymentId": "rp_1"}))
-    assert run(lambda made: made.get("rp_1")) == RemotePayment("rp_1", None, None, "", paid=False)
+    assert run(lambda made: made.get("rp_1")) == RemotePayment("rp_1", None, None, "", RemoteStatus.UNCLEAR)
 
 
 def test_what_is_not_there() -> None:

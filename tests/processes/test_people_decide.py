@@ -118,7 +118,7 @@ def test_a_voided_payment_is_deleted_at_the_api_and_never_charged_again(
     assert billing.states() == {"void": 1}
     assert sandbox.charges() == []
     assert answer["payments"]["due"] == 0
-    assert ("voided", "agreed by telephone") in _reasons(billing, payment_id)
+    assert ("void", "agreed by telephone") in _reasons(billing, payment_id)
 
 
 def test_a_payment_of_unknown_fate_can_t_be_voided(install: Install, sandbox: Sandbox) -> None:

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import insert
 
 from billing.errors import WrongDatabase
-from billing.store.database import Database, claim_identity, fingerprint
+from billing.store.connection import Database
+from billing.store.identity import claim_identity, fingerprint
 from billing.store.models import identity
 from tests.support.databases import PostgresqlServer
 from tests.support.installation import Installation, assert_sound, subscription

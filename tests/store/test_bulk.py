@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert, select, text
 
+from billing.core.event_text import EventAction
 from billing.store import bulk, events
-from billing.store.bulk import insert_returning, insert_rows, update_rows
-from billing.store.database import Database
+from billing.store.bulk import insert_new, insert_rows, update_rows
+from billing.store.connection import Database
 from billing.store.models import events as event_table
 from billing.store.models import subscriptions
 from tests.support.databases import NOW, TODAY, a_subscription, payment_values
@@ -26,7 +27,7 @@ def rows_of(db: Database) -> list[Any]:
 
 
 def test_odd_texts_and_nothings_arrive_as_they_are(db: Database) -> None:
-    lines = [events.event(NOW, odd, odd, odd, payment_id=n or None) for n, odd in enumerate(ODD)]
+    lines = [events.event(NOW, odd, EventAction.PAID, odd, payment_id=n or None) for n, odd in enumerate(ODD)]
     with db.transaction() as tx:
         assert insert_rows(tx, event_table, lines) == len(ODD)
     found = rows_of(db)
@@ -37,7 +38,7 @@ def test_odd_texts_and_nothings_arrive_as_they_are(db: Database) -> None:
 
 def test_what_is_written_in_bulk_is_stored_as_what_is_written_alone(db: Database) -> None:
     at = datetime(2026, 3, 1, 23, 59, 59, 7, timezone(timedelta(hours=-5)))
-    line = events.event(at, "run:1", "a")
+    line = events.event(at, "run:1", EventAction.PAID)
     with db.transaction() as tx:
         insert_rows(tx, event_table, [line])
         tx.execute(insert(event_table).values(line))
@@ -66,9 +67,10 @@ def test_known_rows_are_left_out_and_the_new_ones_told(db: Database) -> None:
     subscription = a_subscription(db)
     first, second = (payment_values(subscription, TODAY + timedelta(days=n), period=n) for n in (0, 1))
     with db.transaction() as tx:
-        assert len(insert_returning(tx, payments, [first], payments.c.id)) == 1
-        (new,) = insert_returning(tx, payments, [first, second], payments.c.marker)
-        assert new.marker == second["marker"]
+        known = insert_new(tx, payments, [first], "marker")
+        new = insert_new(tx, payments, [first, second], "marker")
+        assert (list(known), list(new)) == ([first["marker"]], [second["marker"]])
+        assert new[second["marker"]] != known[first["marker"]]
         assert insert_rows(tx, payments, [first, second], skip_known=True) == 0
 
 
@@ -89,5 +91,5 @@ def test_an_update_sets_each_row_its_own_and_counts_those_that_were_as_expected(
 def test_nothing_is_nothing(db: Database) -> None:
     with db.transaction() as tx:
         assert insert_rows(tx, event_table, []) == 0
-        assert insert_returning(tx, event_table, [], event_table.c.id) == []
+        assert insert_new(tx, event_table, [], "action") == {}
         assert update_rows(tx, subscriptions, []) == 0

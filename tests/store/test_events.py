@@ -2,10 +2,9 @@
 
 from datetime import timedelta
 
+from billing.core.event_text import EventAction
 from billing.store import events
-from billing.store.database import (
-    Database,
-)
+from billing.store.connection import Database
 from tests.support.databases import NOW
 
 DAY = timedelta(days=1)
@@ -16,10 +15,12 @@ def test_the_log_tells_all_about_a_subscription_oldest_first(db: Database) -> No
         events.record(
             tx,
             [
-                events.event(NOW, "run:1", "planned", "due 2026-02-01", subscription_id=1, payment_id=11),
-                events.event(NOW, "run:1", "planned", subscription_id=2, payment_id=12),
-                events.event(NOW, "person:zoe", "voided", payment_id=11),
-                events.event(NOW + DAY, "person:zoe", "changed", subscription_id=1),
+                events.event(
+                    NOW, "run:1", EventAction.PLANNED, "due 2026-02-01", subscription_id=1, payment_id=11
+                ),
+                events.event(NOW, "run:1", EventAction.PLANNED, subscription_id=2, payment_id=12),
+                events.event(NOW, "person:zoe", EventAction.VOID, payment_id=11),
+                events.event(NOW + DAY, "person:zoe", EventAction.CHANGED, subscription_id=1),
             ],
         )
         events.record(tx, [])
@@ -27,7 +28,7 @@ def test_the_log_tells_all_about_a_subscription_oldest_first(db: Database) -> No
         every = list(events.every(tx))
     assert [(line.actor, line.action) for line in about] == [
         ("run:1", "planned"),
-        ("person:zoe", "voided"),
+        ("person:zoe", "void"),
         ("person:zoe", "changed"),
     ]
     assert len(every) == 4

@@ -13,13 +13,15 @@ from sqlalchemy import Row, select, text, update
 import billing
 from billing.core.schedule import PlannedPeriod
 from billing.core.states import NoticeKind
-from billing.cycle.plan import payment_row, plan
+from billing.cycle.plan import new_payment, plan
 from billing.errors import AlreadyRunning, StoreError, WrongDatabase
-from billing.store import payments
-from billing.store.database import Database, claim_identity, generation, mark_restored
+from billing.lifecycle import payments as verbs
+from billing.lifecycle.notices import dedupe_key, new_notice, queue
+from billing.lifecycle.restore import mark_restored
+from billing.store.connection import Database
+from billing.store.identity import claim_identity, generation
 from billing.store.lock import cycle_lock
 from billing.store.models import notices, subscriptions
-from billing.store.notices import dedupe_key, insert_notices, new_notice
 from billing.store.subscriptions import terms_of
 from tests.support.fake_gateway import START
 from tests.support.rig import DAY, QUIET, Rig
@@ -49,8 +51,8 @@ def test_a_period_has_one_payment_whatever_its_marker(tmp_path: Path) -> None:
     with rig.db.transaction() as tx:
         row = tx.execute(select(subscriptions)).one()
         period = _period_of(row)
-        again = payment_row(row, period, START, date.min) | {"marker": "RB-AAAAAAAAAAAAAAAA"}
-        payments.insert_payments(tx, [again])
+        again = new_payment(row, period, START, date.min) | {"marker": "RB-AAAAAAAAAAAAAAAA"}
+        verbs.plan(tx, "run:1", START, [again])
 
     assert len(rig.payments()) == 1
 
@@ -62,11 +64,11 @@ def test_a_marker_stands_for_one_payment(tmp_path: Path) -> None:
     with rig.db.transaction() as tx:
         rows = tx.execute(select(subscriptions).order_by(subscriptions.c.id)).all()
         same = [
-            payment_row(row, _period_of(row), START, date.min) | {"marker": "RB-AAAAAAAAAAAAAAAA"}
+            new_payment(row, _period_of(row), START, date.min) | {"marker": "RB-AAAAAAAAAAAAAAAA"}
             for row in rows
         ]
         for row in same:
-            payments.insert_payments(tx, [row])
+            verbs.plan(tx, "run:1", START, [row])
 
     assert len(rig.payments("one")) + len(rig.payments("other")) == 1
 
@@ -94,7 +96,7 @@ def test_a_dedupe_key_is_used_once_for_ever(tmp_path: Path) -> None:
     notice = new_notice(NoticeKind.PAYMENT_OVERDUE, key, START, subscription_id=subscription_id)
 
     with rig.db.transaction() as tx:
-        queued = [insert_notices(tx, [notice]) for _ in range(2)]
+        queued = [queue(tx, [notice]) for _ in range(2)]
         stored = tx.execute(select(notices.c.dedupe_key)).scalars().all()
 
     assert (queued, stored) == ([1, 0], [key])
@@ -201,4 +203,4 @@ def _lose_a_cycle(rig: Rig, folder: Path) -> int:
 
 def _restore(rig: Rig, seen_generation: int) -> None:
     with rig.db.transaction() as tx:
-        mark_restored(tx, DAY, rig.clock(), seen_generation)
+        mark_restored(tx, "program:restore", rig.clock(), DAY, seen_generation)

@@ -9,17 +9,10 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from billing.errors import WrongDatabase
+from billing.lifecycle.restore import mark_restored, require_lookup
 from billing.store import runs
-from billing.store.database import (
-    Database,
-    advance,
-    claim_identity,
-    fingerprint,
-    generation,
-    mark_restored,
-    require_lookup,
-    restored_on,
-)
+from billing.store.connection import Database
+from billing.store.identity import begin_generation, claim_identity, fingerprint, generation, restored_on
 from billing.store.models import identity, payments
 from tests.support.databases import NOW, TODAY, a_payment, a_subscription, owned
 
@@ -33,8 +26,8 @@ def own_row(db: Database) -> Any:
 
 def restored(db: Database, seen_generation: int = 0) -> Any:
     with db.transaction() as tx:
-        noticed = mark_restored(tx, TODAY, NOW, seen_generation)
-        assert noticed == (restored_on(tx) is not None)
+        noticed = mark_restored(tx, "program:restore", NOW, TODAY, seen_generation)
+        assert bool(noticed) == (restored_on(tx) is not None)
         return restored_on(tx)
 
 
@@ -101,7 +94,7 @@ def test_each_cycle_is_a_generation(db: Database) -> None:
     with db.transaction() as tx:
         assert runs.start(tx, "run-1", TODAY, NOW) == 1
         assert runs.start(tx, "run-2", TODAY, NOW + DAY) == 2
-        assert advance(tx) == 3
+        assert begin_generation(tx) == 3
     assert generation(db) == 3
 
 
@@ -139,7 +132,7 @@ def test_a_restored_database_looks_before_it_sends(db: Database, sign: str) -> N
 
     assert restored(db, seen_generation=0 if sign == "the mark of a copy" else 7) == TODAY
     row = state_of(db, planned)
-    assert (row.state, row.cause) == ("unknown", "the database came back from a backup")
+    assert (row.state, row.cause) == ("unknown", "the database was restored from a backup")
     # What was proved before the backup says nothing about what was sent after it.
     assert (row.absent_looks, row.absent_at, row.look_step, row.next_look_at) == (0, None, 0, None)
     assert (state_of(db, held).state, state_of(db, open_).state) == ("held", "open")
@@ -157,7 +150,7 @@ def test_after_a_restore_every_quiet_window_begins_anew(db: Database) -> None:
         for i, state in enumerate((*perhaps_sent, "open", "void"))
     }
     with db.transaction() as tx:
-        assert mark_restored(tx, TODAY, NOW + DAY, 7)
+        assert mark_restored(tx, "program:restore", NOW + DAY, TODAY, 7)
     for state, payment in ids.items():
         row = state_of(db, payment)
         anew = (NOW + DAY, 0, None, 0, None)
@@ -184,6 +177,6 @@ def test_a_restore_is_noticed_once(db: Database) -> None:
     assert restored(db, seen_generation=7) == TODAY
     payment = a_payment(db, a_subscription(db))
     with db.transaction() as tx:
-        assert not mark_restored(tx, TODAY + DAY, NOW, 7)
+        assert not mark_restored(tx, "program:restore", NOW, TODAY + DAY, 7)
         assert restored_on(tx) == TODAY
     assert state_of(db, payment).state == "planned"

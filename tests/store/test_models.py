@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
+from billing.core.event_text import EventAction
 from billing.core.money import MAX_AMOUNT_MICROS
 from billing.core.states import TRANSITIONS, NoticeKind, PaymentState
 from billing.errors import StoreError
-from billing.store.database import Database
+from billing.lifecycle.notices import new_notice
+from billing.store.connection import Database
 from billing.store.events import event, record
 from billing.store.models import attempts, events, identity, notices, payments, subscriptions
-from billing.store.notices import new_notice
 from tests.support.databases import NOW, TODAY, a_payment, a_subscription, payment_values
 
 DAY = timedelta(days=1)
@@ -192,7 +193,7 @@ def test_history_is_only_added_to(db: Database) -> None:
     payment = a_payment(db, a_subscription(db))
     an_attempt(db, payment)
     with db.transaction() as tx:
-        record(tx, [event(NOW, "run:1", "planned", payment_id=payment)])
+        record(tx, [event(NOW, "run:1", EventAction.PLANNED, payment_id=payment)])
         tx.execute(insert(notices).values(notice_row()))
     cases: list[Case] = [
         ("rewrite an event", update(events).values(detail="never happened")),

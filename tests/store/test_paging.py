@@ -5,13 +5,15 @@ from datetime import date
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
+from billing.core.event_text import EventAction
 from billing.core.states import NoticeKind
-from billing.store import events, models, notices, paging, payments, subscriptions
-from billing.store.database import Database
+from billing.lifecycle import notices as outbox
+from billing.store import events, notices, paging, payments, subscriptions
+from billing.store.connection import Database
 from billing.store.paging import paged
-from tests.support.databases import NOW, a_payment, a_subscription
+from tests.support.databases import NOW, a_payment, a_subscription, set_subscription
 
 
 @pytest.mark.parametrize(
@@ -25,24 +27,24 @@ def test_a_transaction_writes_on_after_it_read_a_list(
     subscription = a_subscription(db)
     a_payment(db, subscription)
     with db.transaction() as tx:
-        notices.insert_notices(tx, [notices.new_notice(NoticeKind.RUN_DIGEST, "first", NOW)])
-        events.record(tx, [events.event(NOW, "run:1", "written")])
+        outbox.queue(tx, [outbox.new_notice(NoticeKind.RUN_DIGEST, "first", NOW)])
+        events.record(tx, [events.event(NOW, "run:1", EventAction.ADDED)])
         assert len(list(listing(tx))) == 1
-        events.record(tx, [events.event(NOW, "run:1", "written again")])
-        assert notices.insert_notices(tx, [notices.new_notice(NoticeKind.RUN_DIGEST, "second", NOW)]) == 1
-        subscriptions.change(tx, subscription, NOW, status="paused")
-        assert [line.action for line in events.every(tx)] == ["written", "written again"]
+        events.record(tx, [events.event(NOW, "run:1", EventAction.CHANGED)])
+        assert outbox.queue(tx, [outbox.new_notice(NoticeKind.RUN_DIGEST, "second", NOW)]) == 1
+        set_subscription(tx, subscription, NOW, status="paused")
+        assert [line.action for line in events.every(tx)] == ["added", "changed"]
 
 
 def test_a_long_list_comes_whole(db: Database) -> None:
     with db.transaction() as tx:
-        events.record(tx, [events.event(NOW, "run:1", str(i)) for i in range(1203)])
+        events.record(tx, [events.event(NOW, "run:1", EventAction.CHANGED, str(i)) for i in range(1203)])
     with db.read() as connection:
-        assert [line.action for line in events.every(connection)] == [str(i) for i in range(1203)]
+        assert [line.detail for line in events.every(connection)] == [str(i) for i in range(1203)]
 
 
 def payment_ids(db: Database) -> list[int]:
-    return [row.id for row in paged(db, payments.listed(), payments.ORDER)]
+    return [row.id for row in paged(db, payments.listed())]
 
 
 def test_pages_follow_one_another_through_equal_dates(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +57,7 @@ def test_pages_follow_one_another_through_equal_dates(db: Database, monkeypatch:
         whole = [row.id for row in payments.listing(tx)]
     assert payment_ids(db) == whole
     assert len(whole) == 8
-    by_reference = paged(db, select(models.subscriptions), subscriptions.ORDER)
+    by_reference = paged(db, subscriptions.listed())
     assert [row.reference for row in by_reference] == ["s0", "s1", "s2", "s3"]
 
 
@@ -66,8 +68,8 @@ def test_who_reads_a_long_list_slowly_keeps_nobody_from_writing(
     for n in range(5):
         a_subscription(db, reference=f"s{n}")
     names = []
-    for row in paged(db, select(models.subscriptions), subscriptions.ORDER):
+    for row in paged(db, subscriptions.listed()):
         with db.transaction() as tx:  # would wait for the reader, if one were there
-            subscriptions.change(tx, row.id, NOW, status="paused")
+            set_subscription(tx, row.id, NOW, status="paused")
         names.append(row.reference)
     assert names == ["s0", "s1", "s2", "s3", "s4"]

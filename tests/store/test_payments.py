@@ -1,20 +1,28 @@
 """Payments in the store: planned once, moved by compare-and-set, and shared out among workers."""
 
-from datetime import timedelta
-from typing import Any
+from datetime import date, timedelta
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select
 
 from billing.core.states import PaymentState as S
 from billing.errors import IllegalTransition
+from billing.lifecycle import needs
+from billing.lifecycle import payments as verbs
+from billing.lifecycle.moves import move
 from billing.store import payments
-from billing.store.database import Database
+from billing.store.connection import Database
+from billing.store.models import events
 from billing.store.models import payments as table
 from tests.support.databases import NOW, TODAY, a_payment, a_subscription, payment_values
 
 DAY = timedelta(days=1)
 only_postgresql = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+
+
+def new_payment(subscription: int, due_on: date = TODAY) -> verbs.NewPayment:
+    return cast("verbs.NewPayment", payment_values(subscription, due_on))
 
 
 def rows(db: Database) -> list[Any]:
@@ -24,29 +32,31 @@ def rows(db: Database) -> list[Any]:
 
 def test_new_payments_are_answered_by_marker(db: Database) -> None:
     subscription = a_subscription(db)
-    wanted = [payment_values(subscription, TODAY + i * DAY) for i in range(700)]  # more than one batch
+    wanted = [new_payment(subscription, TODAY + i * DAY) for i in range(700)]  # more than one batch
     with db.transaction() as tx:
-        ids = payments.insert_payments(tx, wanted)
-    assert set(ids) == {row["marker"] for row in wanted}
-    assert sorted(ids.values()) == [row.id for row in rows(db)]
+        new = verbs.plan(tx, "run:1", NOW, wanted)
+    assert new == wanted
+    assert [row.marker for row in rows(db)] == [row["marker"] for row in wanted]
+    with db.read() as connection:
+        assert [line.action for line in connection.execute(select(events))] == ["planned"] * 700
 
 
 def test_a_period_that_has_its_payment_is_no_error_and_left_alone(db: Database) -> None:
     subscription = a_subscription(db)
     a_payment(db, subscription, state="open")
-    wanted = [payment_values(subscription), payment_values(subscription, TODAY + DAY)]
+    wanted = [new_payment(subscription), new_payment(subscription, TODAY + DAY)]
     with db.transaction() as tx:
-        ids = payments.insert_payments(tx, wanted)
-        assert payments.insert_payments(tx, wanted) == {}
-        assert payments.insert_payments(tx, []) == {}
-    assert list(ids) == [wanted[1]["marker"]]
+        new = verbs.plan(tx, "run:1", NOW, wanted)
+        assert verbs.plan(tx, "run:1", NOW, wanted) == []
+        assert verbs.plan(tx, "run:1", NOW, []) == []
+    assert new == wanted[1:]
     assert [(row.due_on, row.state) for row in rows(db)] == [(TODAY, "open"), (TODAY + DAY, "planned")]
 
 
 def test_the_same_period_twice_in_one_batch_is_one_payment(db: Database) -> None:
     subscription = a_subscription(db)
     with db.transaction() as tx:
-        payments.insert_payments(tx, [payment_values(subscription)] * 2)
+        verbs.plan(tx, "run:1", NOW, [new_payment(subscription)] * 2)
     assert len(rows(db)) == 1
 
 
@@ -56,9 +66,9 @@ def test_a_payment_moves_only_from_the_state_that_was_seen(db: Database) -> None
     held = a_payment(db, subscription, TODAY + DAY, state="held")
     later = NOW + timedelta(hours=1)
     with db.transaction() as tx:
-        assert payments.move(tx, [planned, held, 4711], S.PLANNED, S.VOID, later, cause="why") == 1
-        assert payments.move(tx, [planned], S.PLANNED, S.VOID, later) == 0
-        assert payments.move(tx, [], S.PLANNED, S.VOID, later) == 0
+        assert move(tx, [planned, held, 4711], S.PLANNED, S.VOID, later, cause="why") == {planned}
+        assert move(tx, [planned], S.PLANNED, S.VOID, later) == set()
+        assert move(tx, [], S.PLANNED, S.VOID, later) == set()
     first, second = rows(db)
     assert (first.state, first.cause, first.updated_at) == ("void", "why", later)
     assert (second.state, second.updated_at) == ("held", NOW)
@@ -66,7 +76,7 @@ def test_a_payment_moves_only_from_the_state_that_was_seen(db: Database) -> None
 
 def test_a_move_that_the_table_does_not_know_is_refused_before_the_database_is_asked(db: Database) -> None:
     with db.transaction() as tx, pytest.raises(IllegalTransition):
-        payments.move(tx, [], S.PAID, S.PLANNED, NOW)
+        move(tx, [], S.PAID, S.PLANNED, NOW)
 
 
 @pytest.mark.parametrize("old", ["planned", "held"])
@@ -75,7 +85,7 @@ def test_what_becomes_unknown_again_must_be_looked_for_from_the_start(db: Databa
     looked: dict[str, Any] = {"absent_looks": 1, "absent_at": NOW, "look_step": 4, "next_look_at": NOW + DAY}
     payment = a_payment(db, a_subscription(db), state=old, **looked)
     with db.transaction() as tx:
-        payments.move(tx, [payment], S(old), S.UNKNOWN, NOW, cause="turned up")
+        move(tx, [payment], S(old), S.UNKNOWN, NOW, cause="turned up")
     (row,) = rows(db)
     assert (row.absent_looks, row.absent_at, row.look_step, row.next_look_at) == (0, None, 0, None)
     assert row.cause == "turned up"
@@ -141,10 +151,13 @@ def test_the_list_is_by_due_date_and_can_be_narrowed(db: Database) -> None:
 def test_a_flag_is_set_and_taken_back(db: Database) -> None:
     payment = a_payment(db, a_subscription(db), state="paid")
     with db.transaction() as tx:
-        payments.flag(tx, payment, "it vanished", NOW)
-        assert payments.needing_a_person(tx) == 1
-        payments.flag(tx, payment, "", NOW)
-        assert payments.needing_a_person(tx) == 0
+        row = payments.find(tx, payment)
+        assert row is not None
+        assert verbs.flag(tx, "run:1", NOW, row, "it vanished")
+        assert not verbs.flag(tx, "run:1", NOW, row, "it vanished")  # once is enough
+        assert needs.count_payments(tx) == 1
+        assert verbs.unflag(tx, NOW, row)
+        assert needs.count_payments(tx) == 0
 
 
 def test_sums_and_counts_by_state(db: Database) -> None:
@@ -157,7 +170,7 @@ def test_sums_and_counts_by_state(db: Database) -> None:
         by_state = payments.count_by_state(connection)
         assert set(by_state) == set(S)
         assert by_state["paid"] == (2, 999_999_999_999_999 + 10 ** list(S).index(S.PAID))
-        assert payments.needing_a_person(connection) == 5
+        assert needs.count_payments(connection) == 5
         paid, open_ = payments.paid_sums(connection)
     assert paid == by_state["paid"][1]
     assert open_ == by_state["open"][1]
@@ -167,7 +180,7 @@ def test_an_empty_store_sums_to_nothing(db: Database) -> None:
     with db.read() as connection:
         assert payments.paid_sums(connection) == (0, 0)
         assert payments.count_by_state(connection) == {}
-        assert payments.needing_a_person(connection) == 0
+        assert needs.count_payments(connection) == 0
 
 
 def test_the_last_due_date_that_has_a_payment(db: Database) -> None:

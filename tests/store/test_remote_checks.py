@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from billing.core.markers import marker_for
-from billing.core.outcomes import RemotePayment
+from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import Coverage, KnownRemote, LostCreate, prove_coverage
 from billing.core.states import PaymentState as S
-from billing.store import remote_checks
-from billing.store.database import Database
+from billing.lifecycle import payments as verbs
+from billing.store import payments, remote_checks
+from billing.store.connection import Database
 from billing.store.models import attempts
 from billing.store.models import payments as table
 from tests.support.databases import NOW, TODAY, a_payment, a_subscription
@@ -128,7 +129,7 @@ def test_a_void_or_flagged_payment_does_not_stand_in_for_one_that_is_missing(
     # A list that is stale shows what it should not, and lacks what it should show.
     ledger.add(remote_id="r-missing")
     ledger.add(remote_id="r-listed", **standing_in)
-    listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", paid=False)]
+    listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", RemoteStatus.UNPAID)]
     known = read(ledger.db, remote_checks.known_remotes, ["r-listed"])
     assert prove_coverage(listed, 10, known, read(ledger.db, remote_checks.count_live)) == Coverage(
         complete=False
@@ -138,7 +139,7 @@ def test_a_void_or_flagged_payment_does_not_stand_in_for_one_that_is_missing(
 def test_a_payment_that_is_known_to_have_vanished_need_not_be_listed(ledger: Ledger) -> None:
     ledger.add(remote_id="r-vanished", attention="it vanished")
     ledger.add(remote_id="r-listed")
-    listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", paid=False)]
+    listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", RemoteStatus.UNPAID)]
     known = read(ledger.db, remote_checks.known_remotes, ["r-listed"])
     assert prove_coverage(listed, 10, known, read(ledger.db, remote_checks.count_live)).complete
 
@@ -154,9 +155,15 @@ def test_payments_are_found_by_their_markers(ledger: Ledger) -> None:
 
 def test_what_a_look_taught_is_written_of_unknown_payments_alone(ledger: Ledger) -> None:
     unknown, adopted = ledger.add("unknown"), ledger.add("open")
-    taught = {"absent_looks": 1, "absent_at": NOW, "look_step": 3, "next_look_at": NOW + MINUTE}
+    taught: remote_checks.Look = {
+        "id": unknown,
+        "absent_looks": 1,
+        "absent_at": NOW,
+        "look_step": 3,
+        "next_look_at": NOW + MINUTE,
+    }
     with ledger.db.transaction() as tx:
-        remote_checks.note_looks(tx, [{"id": row_id, **taught} for row_id in (unknown, adopted)])
+        remote_checks.note_looks(tx, [taught, {**taught, "id": adopted}])
         remote_checks.note_looks(tx, [])
     row = row_of(ledger.db, unknown)
     assert (row.absent_looks, row.absent_at, row.look_step, row.next_look_at) == (1, NOW, 3, NOW + MINUTE)
@@ -217,8 +224,10 @@ def test_what_was_booked_as_paid_is_found_by_remote_id(ledger: Ledger) -> None:
 def test_a_payment_stands_for_another_remote_payment_only_if_nobody_was_faster(ledger: Ledger) -> None:
     payment = ledger.add(remote_id="old")
     with ledger.db.transaction() as tx:
-        assert remote_checks.replace_remote(tx, payment, "other", "new", NOW) == 0
-        assert remote_checks.replace_remote(tx, payment, "old", "new", NOW) == 1
+        row = payments.find(tx, payment)
+        assert row is not None
+        assert not verbs.replace_remote(tx, "run:1", NOW, row, "other", "new")
+        assert verbs.replace_remote(tx, "run:1", NOW, row, "old", "new")
     assert row_of(ledger.db, payment).remote_id == "new"
 
 

@@ -3,9 +3,7 @@
 from datetime import timedelta
 
 from billing.store import runs
-from billing.store.database import (
-    Database,
-)
+from billing.store.connection import Database
 from tests.support.databases import NOW, TODAY, owned
 
 DAY = timedelta(days=1)

@@ -16,15 +16,14 @@ from email.policy import default
 from pathlib import Path
 from typing import Any
 
+from billing.app.documents import notice_document, payment_document
 from billing.app.importing import import_csv
 from billing.app.runtime import Hooks, one_cycle, open_store, run_once, utc_now
-from billing.cli.notices import document as notice_document
-from billing.cli.payments import document as payment_document
 from billing.config import Config, load_config
 from billing.cycle.cycle import STEPS
 from billing.cycle.report import Report
 from billing.store import notices, payments
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.support.nursery import ROOT
 from tests.support.sandbox import Sandbox
 
@@ -116,7 +115,7 @@ class Business:
     def due_dates(self, live: bool = True) -> list[tuple[str, str]]:
         """(plan's name without its marker, due date) of everything at the API, sorted."""
         return sorted(
-            (r["data"]["subscriptionName"].rsplit(" [", 1)[0], r["data"]["recurringDate"][:10])
+            (r["data"]["subscriptionName"].partition("] ")[2], r["data"]["recurringDate"][:10])
             for r in self.remote(live)
         )
 

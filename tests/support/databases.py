@@ -11,24 +11,27 @@ import shutil
 import signal
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import psycopg
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert, update
 from sqlalchemy.engine import URL, make_url
 
 from billing.core.markers import marker_for
 from billing.core.states import PaymentState, SubscriptionStatus
-from billing.store.database import Database, claim_identity, migrate
+from billing.store.connection import Database
+from billing.store.identity import claim_identity
 from billing.store.models import payments, subscriptions
+from billing.store.schema import migrate
 from tests.support.folders import quick_folder
 from tests.support.watchdog import watch
 
 DIALECTS = ("sqlite", "postgresql")
+Row = TypeVar("Row", bound=Mapping[str, object])
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 TODAY = NOW.date()
 
@@ -184,6 +187,11 @@ def owned(db: Database) -> Database:
     return db
 
 
+def changed(row: Row, **changes: Any) -> Row:
+    """A copy of a row that is to be written, with other values."""
+    return cast("Row", {**row, **changes})
+
+
 def a_subscription(db: Database, reference: str = "acme", **changes: Any) -> int:
     """Store an active monthly subscription from 1 February 2026 on; answers its id."""
     row: dict[str, Any] = {
@@ -258,3 +266,9 @@ def a_payment(db: Database, subscription_id: int, due_on: date = TODAY, **change
     row = payment_values(subscription_id, due_on, **changes)
     with db.transaction() as tx:
         return int(tx.execute(insert(payments).values(row).returning(payments.c.id)).scalar_one())
+
+
+def set_subscription(tx: Connection, row_id: int, now: datetime, **values: Any) -> None:
+    """Write columns of a subscription past all rules, as a test needs them."""
+    changed = update(subscriptions).where(subscriptions.c.id == row_id)
+    tx.execute(changed.values(updated_at=now, **values))

@@ -13,7 +13,7 @@ from billing.config import Settings
 from billing.core.states import PaymentState
 from billing.errors import BillingError, UsageError
 from billing.store import payments, subscriptions
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.models import events
 from billing.store.models import notices as notice_table
 from tests.support.databases import NOW, TODAY

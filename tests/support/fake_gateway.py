@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RemotePayment
+from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RemotePayment, RemoteStatus
 from billing.errors import GatewayError
 
 START = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
@@ -95,14 +95,21 @@ class FakeGateway:
     def add(self, request: PaymentRequest, late_seconds: float = 0.0) -> str:
         """Let a create take effect; answers its id."""
         remote_id = f"remote-{len(self.made) + 1}"
-        remote = RemotePayment(remote_id, request.marker, request.amount_micros, request.email, paid=False)
+        remote = RemotePayment(
+            remote_id,
+            request.marker,
+            request.amount_micros,
+            request.email,
+            RemoteStatus.UNPAID,
+            request.due_on,
+        )
         self.made.append(Made(remote, self.clock() + timedelta(seconds=late_seconds)))
         return remote_id
 
     def pay(self, remote_id: str) -> None:
         for made in self.made:
             if made.remote.remote_id == remote_id:
-                made.remote = replace(made.remote, paid=True)
+                made.remote = replace(made.remote, status=RemoteStatus.PAID)
 
     @property
     def live(self) -> builtins.list[RemotePayment]:
@@ -117,7 +124,7 @@ class FakeGateway:
         moment = self.frozen_at or self.clock() - timedelta(seconds=self.lag_seconds)
         shown = [made.remote for made in self.made if made.at <= moment and not made.deleted]
         if self.believed_unpaid:
-            shown = [replace(remote, paid=False) for remote in shown]
+            shown = [replace(remote, status=RemoteStatus.UNPAID) for remote in shown]
         if self.newest_first:
             shown.reverse()
         return shown[:limit]

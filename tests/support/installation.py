@@ -9,9 +9,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from billing.app.documents import payment_document as document
 from billing.app.importing import import_csv
 from billing.app.runtime import open_store, utc_now
-from billing.cli.payments import document
 from billing.config import Config, load_config
 from billing.store import payments
 from tests.support.business import HEADER, as_environment

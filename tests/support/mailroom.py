@@ -32,7 +32,7 @@ from billing.cycle.recover import recover
 from billing.cycle.remind import remind
 from billing.cycle.report import Report
 from billing.store import notices
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.models import notices as notice_table
 from billing.store.models import subscriptions as subscription_table
 from tests.support.business import as_environment

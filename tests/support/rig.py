@@ -18,8 +18,10 @@ from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.report import Report
 from billing.cycle.submit import submit
-from billing.store.database import Database, claim_identity, migrate
+from billing.store.connection import Database
+from billing.store.identity import claim_identity
 from billing.store.models import attempts, payments, subscriptions
+from billing.store.schema import migrate
 from tests.support.databases import a_subscription
 from tests.support.fake_gateway import Clock, FakeGateway
 

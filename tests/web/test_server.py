@@ -29,7 +29,7 @@ def test_get_head_and_what_there_is_not() -> None:
     with serving("127.0.0.1:0", HELLO) as url:
         assert get(f"{url}/hello?now=1") == (200, b"hello\n")
         assert get(f"{url}/hello", "HEAD") == (200, b"")
-        assert get(f"{url}/") == (404, b"there are /hello\n")
+        assert get(f"{url}/") == (404, b"no such page; there are /hello\n")
         assert get(f"{url}/hello", "POST")[0] == 501
 
 
@@ -41,7 +41,7 @@ def test_a_page_that_breaks_is_logged_and_answers_500(caplog: pytest.LogCaptureF
         status, body = get(f"{url}/broken")
     assert status == 500
     assert b"nobody" not in body
-    assert "/broken could not be made" in caplog.text
+    assert "the page /broken failed" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 from dateutil.relativedelta import relativedelta
 from sqlalchemy import Connection, func, select, text
 
-from billing.store.database import Database
+from billing.store.connection import Database
 from billing.store.models import attempts, events, notices, payments, subscriptions
 from tests.support.sandbox import COPIER, charge_of
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.campaigns.crash.blows import BLOWS
 from tests.campaigns.crash.tally import Tally
 from tests.campaigns.crash.verdict import Plan, expected, judge_database, judge_records, what_came_of_it

@@ -31,7 +31,7 @@ from billing.app.importing import import_csv
 from billing.app.runtime import open_store
 from billing.config import load_config
 from billing.store import notices, payments
-from billing.store.database import Database
+from billing.store.connection import Database
 from tests.support.business import HEADER
 from tests.support.nursery import ROOT
 from tests.support.ports import free_port

@@ -44,7 +44,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "commit before send",
         _SENDING + "an_intent_is_committed_before_its_create_is_sent",
         "billing/cycle/submit.py",
-        "                sending.intend(tx, self.ctx.run_id, admitted, now, deadline, deadline)\n",
+        "                sending.begin_sending(tx, self.ctx.run_id, admitted, now, deadline, deadline)\n",
         "                pass\n",
     ),
     Mutant(
@@ -53,7 +53,8 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 "billing/cycle/submit.py",
-                "                sending.intend(tx, self.ctx.run_id, admitted, now, deadline, deadline)\n",
+                "                sending.begin_sending(tx, self.ctx.run_id, "
+                "admitted, now, deadline, deadline)\n",
                 "                pass\n",
             ),
             # Without this a database that knows of no attempt would be taken for a new one, and look.
@@ -63,7 +64,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "recover to unknown, not to planned",
         _SENDING + "what_a_dead_run_had_sent_is_looked_for_with_patience",
-        "billing/store/sending.py",
+        "billing/lifecycle/sending.py",
         "            state=PaymentState.UNKNOWN.value,\n"
         '            cause="its run died before the outcome was written",\n',
         "            state=PaymentState.PLANNED.value,\n"
@@ -72,14 +73,14 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "compare-and-set when taking up",
         _SENDING + "a_payment_that_another_run_is_sending_is_not_taken_up",
-        "billing/store/sending.py",
+        "billing/lifecycle/sending.py",
         "        .where(_P.id.in_([row.id for row in rows]), _P.state == PaymentState.PLANNED.value)\n",
         "        .where(_P.id.in_([row.id for row in rows]))\n",
     ),
     _one(
         "compare-and-set when moving",
         _SENDING + "a_move_out_of_a_state_that_is_past_does_nothing",
-        "billing/store/payments.py",
+        "billing/lifecycle/moves.py",
         "        .where(_P.id.in_(ids), _P.state == old.value)\n",
         "        .where(_P.id.in_(ids))\n",
     ),
@@ -93,7 +94,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "too late an outcome refused",
         _SENDING + "an_outcome_that_comes_after_another_run_took_over_is_refused",
-        "billing/store/sending.py",
+        "billing/lifecycle/sending.py",
         "_P.state == PaymentState.SENDING.value, _P.run_id == run_id)\n",
         "_P.state == PaymentState.SENDING.value)\n",
     ),
@@ -199,7 +200,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "the last one is never deleted",
         _RECONCILING + "the_last_one_left_is_never_deleted",
         "billing/cycle/sweep.py",
-        "            if current is None:\n                extras = await _replace_lost(ctx, row, extras)\n",
+        "            if current is None:\n                extras = a"
+        "wait _replace_lost(ctx, row, counted, extras)\n",
         "",
     ),
     _one(
@@ -263,14 +265,14 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "environment check",
         _STORE + "a_database_of_another_environment_or_business_is_refused[live]",
-        "billing/store/database.py",
+        "billing/store/identity.py",
         "    if row.environment != environment:\n",
         "    if False:\n",
     ),
     _one(
         "business check",
         _STORE + "a_database_of_another_environment_or_business_is_refused[business]",
-        "billing/store/database.py",
+        "billing/store/identity.py",
         "    if row.business_fingerprint != mark:\n",
         "    if False:\n",
     ),
@@ -284,15 +286,15 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "restored backup: what it had planned",
         _STORE + "a_database_from_a_backup_looks_before_it_sends_what_it_planned",
-        "billing/store/database.py",
-        '    values = {"state": PaymentState.UNKNOWN.value, "cause": cause,',
-        '    values = {"state": PaymentState.PLANNED.value, "cause": cause,',
+        "billing/lifecycle/restore.py",
+        '    unknown = {"state": PaymentState.UNKNOWN.value, "cause": cause,',
+        '    unknown = {"state": PaymentState.PLANNED.value, "cause": cause,',
     ),
     _one(
         "restored backup: what it plans anew",
         _STORE + "a_database_from_a_backup_looks_before_it_sends_what_it_plans_anew",
         "billing/cycle/plan.py",
-        "    elif period.due_on <= doubtful_through:\n",
+        "    elif period.due_on <= uncertain_through:\n",
         "    elif False:\n",
     ),
     _one(
@@ -305,9 +307,9 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "lost database: all is in doubt, not only what is seen",
         _STORE + "a_new_database_looks_for_what_a_lost_one_sent",
-        "billing/store/database.py",
-        "    return tx.execute(update(payments).where(unsent).values(**values)).rowcount\n",
-        "    unsent &= payments.c.subscription_id == 1\n"
-        "    return tx.execute(update(payments).where(unsent).values(**values)).rowcount\n",
+        "billing/lifecycle/restore.py",
+        "    return tx.execute(update(payments).where(planned).values(**unknown)).rowcount\n",
+        "    planned &= payments.c.subscription_id == 1\n"
+        "    return tx.execute(update(payments).where(planned).values(**unknown)).rowcount\n",
     ),
 )

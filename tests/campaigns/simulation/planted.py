@@ -21,7 +21,7 @@ from billing.core.outcomes import OutcomeKind
 from billing.core.reconciling import Coverage, Finding, Verdict
 from billing.core.states import PaymentState
 from billing.cycle import plan, reconcile, submit, sweep
-from billing.store import notices, sending
+from billing.lifecycle import notices, sending
 
 from . import gateway
 
@@ -150,7 +150,7 @@ PLANTED = (
     ),
     Planted(
         "sends before the intent is committed",
-        _replaced(sending, "intend", lambda *_: None),
+        _replaced(sending, "begin_sending", lambda *_: None),
         "its row is planned",
     ),
     Planted(

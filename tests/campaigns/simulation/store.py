@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from billing.errors import StoreError
-from billing.store.database import Database, claim_identity, migrate
+from billing.store.connection import Database
+from billing.store.identity import claim_identity
+from billing.store.schema import migrate
 
 from .loop import Process
 

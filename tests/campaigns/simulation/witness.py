@@ -191,7 +191,7 @@ class Witness:
     def _parked(self, key: Key, cause: str, deadline: str) -> None:
         """Is there a cause in the world for which nothing could be proved?"""
         self.trace.count(f"parked: {cause.partition(';')[0]}")
-        if cause.startswith("proved absent"):
+        if cause.startswith("proved not to exist"):
             fine = self.options.settings.reconcile.when_absent == "park"
         elif "bears its marker" in cause:
             fine = "stored_wrong" in self.options.create_faults

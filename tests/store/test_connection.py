@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text, update
 
+from billing.core.event_text import EventAction
 from billing.errors import ConfigError, StoreError
 from billing.store import subscriptions
-from billing.store.database import Database, migrate, wal_is_safe
+from billing.store.connection import Database, wal_is_safe
 from billing.store.events import event, record
 from billing.store.models import events, payments
 from billing.store.models import subscriptions as table
-from tests.support.databases import NOW, a_payment, a_subscription, payment_values
+from billing.store.schema import migrate
+from tests.support.databases import NOW, a_payment, a_subscription, payment_values, set_subscription
 
 only_sqlite = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
 only_postgresql = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
@@ -44,7 +46,7 @@ def test_the_files_beside_it_are_private_too_while_it_is_written(tmp_path: Path)
     db = Database(f"sqlite:///{tmp_path}/billing.db")
     migrate(db)
     with db.transaction() as tx:
-        record(tx, [event(NOW, "run:1", "written")] * 100)
+        record(tx, [event(NOW, "run:1", EventAction.ADDED)] * 100)
         beside = [path for path in tmp_path.iterdir() if path != db.file]
         assert beside
         assert {mode_of(path) for path in beside} == {0o600}
@@ -84,7 +86,7 @@ def test_the_write_ahead_log_is_used_only_where_its_bug_is_mended(
 def test_what_is_done_in_a_failed_transaction_is_undone(db: Database) -> None:
     def fail() -> None:
         with db.transaction() as tx:
-            record(tx, [event(NOW, "run:1", "written")])
+            record(tx, [event(NOW, "run:1", EventAction.ADDED)])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -95,7 +97,7 @@ def test_what_is_done_in_a_failed_transaction_is_undone(db: Database) -> None:
 
 def test_a_reader_sees_what_was_committed_and_does_not_wait_for_a_writer(db: Database) -> None:
     with db.transaction() as tx:
-        record(tx, [event(NOW, "run:1", "written")])
+        record(tx, [event(NOW, "run:1", EventAction.ADDED)])
         with db.read() as connection:
             assert connection.execute(select(events)).all() == []
     with db.read() as connection:
@@ -124,7 +126,7 @@ def test_concurrent_read_modify_writes_lose_nothing(db: Database, database_url: 
             with own.transaction() as tx:
                 row = subscriptions.find(tx, "acme")
                 assert row is not None
-                subscriptions.change(tx, row.id, NOW, amount_micros=row.amount_micros + 1)
+                set_subscription(tx, row.id, NOW, amount_micros=row.amount_micros + 1)
         own.close()
 
     at_once(4, add_ten)

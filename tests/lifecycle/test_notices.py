@@ -7,9 +7,10 @@ import pytest
 
 from billing.core.states import NoticeKind as K
 from billing.core.states import NoticeState as S
+from billing.lifecycle import notices as outbox
 from billing.store import notices
-from billing.store.database import Database
-from tests.support.databases import NOW, TODAY, a_payment, a_subscription
+from billing.store.connection import Database
+from tests.support.databases import NOW, TODAY, a_payment, a_subscription, changed
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 BEGINNING = (datetime.min.replace(tzinfo=UTC), 0)
@@ -19,15 +20,15 @@ LEASE = NOW + 15 * MINUTE
 def queue(db: Database, *keys: str, **changes: Any) -> list[int]:
     """Queue a notice for each key; answers their ids."""
     with db.transaction() as tx:
-        queued = notices.insert_notices(
-            tx, [notices.new_notice(K.NEXT_PAYMENT_DUE, key, NOW) | changes for key in keys]
+        queued = outbox.queue(
+            tx, [changed(outbox.new_notice(K.NEXT_PAYMENT_DUE, key, NOW), **changes) for key in keys]
         )
         assert queued == len(keys)
         by_key = {row.dedupe_key: row.id for row in notices.listing(tx)}
     return [by_key[key] for key in keys]
 
 
-def claimed(row_id: int) -> dict[str, Any]:
+def claimed(row_id: int) -> outbox.Claim:
     return {
         "id": row_id,
         "tries": 0,
@@ -39,8 +40,8 @@ def claimed(row_id: int) -> dict[str, Any]:
     }
 
 
-def finished(row_id: int, state: S = S.SENT, **changes: Any) -> dict[str, Any]:
-    return {
+def finished(row_id: int, state: S = S.SENT, **changes: Any) -> outbox.Finished:
+    row: outbox.Finished = {
         "id": row_id,
         "state": state.value,
         "server_reply": "250 ok",
@@ -48,22 +49,28 @@ def finished(row_id: int, state: S = S.SENT, **changes: Any) -> dict[str, Any]:
         "next_try_at": NOW,
         "tries": 1,
         "raw": None,
-    } | changes
+    }
+    return changed(row, **changes)
 
 
 def claim(db: Database, *ids: int, run: str = "run-1") -> None:
     with db.transaction() as tx:
-        notices.claim(tx, [claimed(row_id) for row_id in ids], run, LEASE)
+        outbox.claim(tx, [claimed(row_id) for row_id in ids], run, LEASE)
 
 
-def finish(db: Database, *rows: dict[str, Any], run: str = "run-1") -> None:
+def finish(db: Database, *rows: outbox.Finished, run: str = "run-1") -> None:
     with db.transaction() as tx:
-        notices.finish(tx, list(rows), run)
+        known = {row.id: row for row in notices.listing(tx)}
+        outbox.finish(tx, f"run:{run}", run, [(known[row["id"]], row, NOW) for row in rows])
 
 
 def found(db: Database, row_id: int) -> Any:
     with db.transaction() as tx:
-        return notices.find(tx, row_id)
+        return found_in(tx, row_id)
+
+
+def found_in(tx: Any, row_id: int) -> Any:
+    return notices.find(tx, row_id)
 
 
 def page(
@@ -93,7 +100,7 @@ def page(
 def test_a_dedupe_key_is_readable_and_safe_as_a_files_name(
     kind: K, reference: str, due_on: date | None, suffix: str, key: str
 ) -> None:
-    assert notices.dedupe_key(kind, reference, due_on, suffix) == key
+    assert outbox.dedupe_key(kind, reference, due_on, suffix) == key
     assert "/" not in key
 
 
@@ -102,9 +109,9 @@ def test_a_key_that_was_ever_used_queues_nothing(db: Database) -> None:
     claim(db, first)
     finish(db, finished(first))
     with db.transaction() as tx:
-        again = [notices.new_notice(K.NEXT_PAYMENT_DUE, key, NOW + DAY) for key in ("key", "new", "new")]
-        assert notices.insert_notices(tx, again) == 1
-        assert notices.insert_notices(tx, []) == 0
+        again = [outbox.new_notice(K.NEXT_PAYMENT_DUE, key, NOW + DAY) for key in ("key", "new", "new")]
+        assert outbox.queue(tx, again) == 1
+        assert outbox.queue(tx, []) == 0
         assert notices.count_by_state(tx) == {"sent": 1, "queued": 1}
     assert found(db, first).queued_at == NOW
 
@@ -164,7 +171,7 @@ def test_a_notice_is_claimed_with_what_will_be_sent(db: Database) -> None:
 def test_a_notice_is_claimed_once(db: Database) -> None:
     taken, free = queue(db, "taken", "free")
     claim(db, taken)
-    with pytest.raises(RuntimeError, match="taken by somebody else"):
+    with pytest.raises(RuntimeError, match="by another worker under our lock"):
         claim(db, free, taken, run="run-2")
     assert (found(db, taken).run_id, found(db, free).state) == ("run-1", "queued")
 
@@ -196,7 +203,7 @@ def test_a_result_that_comes_too_late_changes_nothing(db: Database) -> None:
     claim(db, lost)
     claim(db, other, run="run-2")
     with db.transaction() as tx:
-        notices.recover(tx, NOW, True)
+        outbox.recover(tx, NOW, True)
     finish(db, finished(lost), finished(other))
     assert [found(db, row_id).state for row_id in (lost, other)] == ["unknown", "unknown"]
 
@@ -205,8 +212,8 @@ def test_a_result_does_not_touch_what_another_run_sends(db: Database) -> None:
     (row_id,) = queue(db, "key")
     claim(db, row_id)
     with db.transaction() as tx:
-        notices.recover(tx, NOW, True)
-        notices.requeue(tx, S.UNKNOWN, NOW)
+        outbox.recover(tx, NOW, True)
+        assert outbox.requeue(tx, "person:zoe", NOW, found_in(tx, row_id))
     claim(db, row_id, run="run-2")
     finish(db, finished(row_id))
     assert (found(db, row_id).state, found(db, row_id).run_id) == ("sending", "run-2")
@@ -216,8 +223,10 @@ def test_only_queued_notices_are_retired(db: Database) -> None:
     queued, sending = queue(db, "queued", "sending")
     claim(db, sending)
     with db.transaction() as tx:
-        notices.retire(tx, [queued, sending], S.SUPERSEDED, "it was paid")
-        notices.retire(tx, [], S.FAILED, "nobody")
+        assert outbox.supersede(tx, "run:1", NOW, found_in(tx, queued), "it was paid")
+        assert not outbox.supersede(tx, "run:1", NOW, found_in(tx, sending), "it was paid")
+        assert not outbox.fail(tx, "run:1", NOW, found_in(tx, sending), "it can't be rendered")
+        assert outbox.supersede_quietly(tx, [], "nobody") == 0
     assert (found(db, queued).state, found(db, queued).server_reply) == ("superseded", "it was paid")
     assert found(db, sending).state == "sending"
 
@@ -237,7 +246,7 @@ def test_what_a_dead_run_was_sending_may_have_gone_out(
     sending, queued = queue(db, "sending", "queued")
     claim(db, sending)
     with db.transaction() as tx:
-        assert notices.recover(tx, now, exclusive) == (state == "unknown")
+        assert outbox.recover(tx, now, exclusive) == (state == "unknown")
     row = found(db, sending)
     assert row.state == state
     assert (row.lease_until is None) == (state == "unknown")
@@ -249,10 +258,10 @@ def test_a_notice_is_queued_again_with_its_message_id(db: Database) -> None:
     claim(db, one, other)
     finish(db, finished(one, S.UNKNOWN), finished(other, S.UNKNOWN))
     with db.transaction() as tx:
-        assert notices.requeue(tx, S.FAILED, NOW) == 0
-        assert notices.requeue(tx, S.FAILED, NOW, one) == 0
-        assert notices.requeue(tx, S.UNKNOWN, NOW + DAY, one) == 1
-        assert notices.requeue(tx, S.UNKNOWN, NOW + DAY) == 1
+        read = found_in(tx, one)
+        assert outbox.requeue(tx, "person:zoe", NOW + DAY, read)
+        assert not outbox.requeue(tx, "person:zoe", NOW + DAY, read)  # it is not unknown any more
+        assert outbox.requeue(tx, "person:zoe", NOW + DAY, found_in(tx, other))
     for row_id in (one, other):
         row = found(db, row_id)
         assert (row.state, row.tries, row.next_try_at) == ("queued", 0, NOW + DAY)
@@ -269,7 +278,7 @@ def test_what_was_refused_is_rendered_anew_and_what_may_have_arrived_goes_out_as
     claim(db, row_id)
     finish(db, finished(row_id, state, raw=b"raw"))
     with db.transaction() as tx:
-        notices.requeue(tx, state, NOW)
+        assert outbox.requeue(tx, "person:zoe", NOW, found_in(tx, row_id))
     assert (found(db, row_id).raw, found(db, row_id).rendered_at) == kept
 
 
@@ -288,9 +297,9 @@ def test_an_unknown_notice_goes_out_again_while_tries_are_left(
 ) -> None:
     (row_id,) = queue(db, "key")
     claim(db, row_id)
-    finish(db, finished(row_id, S.UNKNOWN, raw=b"raw") | changes)
+    finish(db, changed(finished(row_id, S.UNKNOWN, raw=b"raw"), **changes))
     with db.transaction() as tx:
-        assert notices.requeue_unknown(tx, NOW, 11) == queued
+        assert outbox.requeue_unknown(tx, NOW, 11) == queued
     row = found(db, row_id)
     assert (row.state == "queued") == queued
     assert row.raw == b"raw"

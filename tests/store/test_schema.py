@@ -14,13 +14,17 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlmodel import SQLModel
 
-import billing.store.database as database_module
+import billing.store.schema as schema_module
 from billing.errors import WrongDatabase
-from billing.store.database import SCHEMA_HEAD, Database, migrate
+from billing.store.connection import Database
+from billing.store.schema import SCHEMA_HEAD, migrate
 from tests.support.databases import a_subscription
 
-MIGRATIONS = Path(database_module.__file__).parent / "migrations"
-MIGRATE = "import sys; from billing.store.database import *; migrate(Database(sys.argv[1]))"
+MIGRATIONS = Path(schema_module.__file__).parent / "migrations"
+MIGRATE = (
+    "import sys; from billing.store.connection import Database; from billing.store.schema import migrate; "
+    "migrate(Database(sys.argv[1]))"
+)
 
 
 @pytest.fixture

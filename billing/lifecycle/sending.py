@@ -1,21 +1,33 @@
-"""The write-ahead of submit: intents before the socket opens, outcomes after, both in groups."""
+"""The write-ahead of submit: intents before the socket opens, outcomes after, both in groups.
+
+    this run                     the database                    another worker
+    begin_sending  ── commit ──> planned -> sending
+    the socket opens ...         (a crash from here on leaves    recover: its lease has ended
+                                  `sending`: never sent again)   sending -> unknown
+    record_outcomes ─ commit ──> sending -> open, …              which wins: the loser's answer is
+                                                                 left to reconciliation
+
+Nothing else writes `sending`, and nothing but this module leaves it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import select, update
 
-from billing.core.dunning import first_dunning_on
+from billing.core.event_text import EventAction
 from billing.core.outcomes import CreateOutcome, OutcomeKind
-from billing.core.states import NoticeKind, PaymentState, check_transition
+from billing.core.states import PaymentState, check_transition
+from billing.lifecycle.payments import Found, open_payments
+from billing.store import runs
 from billing.store.bulk import insert_rows, update_rows
-from billing.store.events import event, record
+from billing.store.events import about_payment, record
 from billing.store.models import attempts, payments
-from billing.store.notices import dedupe_key, insert_notices, new_notice
+from billing.store.rows import PlannedPayment
+from billing.store.tx import Tx
 
 _P = payments.c
 
@@ -26,10 +38,22 @@ STATE_AFTER = {
     OutcomeKind.NOT_SENT: PaymentState.PLANNED,
     OutcomeKind.UNKNOWN: PaymentState.UNKNOWN,
 }
+_EVENT_OF = {
+    OutcomeKind.REFUSED: EventAction.REFUSED,
+    OutcomeKind.UNAUTHORIZED: EventAction.UNAUTHORIZED,
+    OutcomeKind.NOT_SENT: EventAction.NOT_SENT,
+    OutcomeKind.UNKNOWN: EventAction.UNKNOWN,
+}
+_TAKEN = "a payment was moved by another worker under our lock"
 
 
-def intend(
-    tx: Connection, run_id: str, rows: Sequence[Any], now: datetime, lease_until: datetime, deadline: datetime
+def begin_sending(
+    tx: Tx,
+    run_id: str,
+    rows: Sequence[PlannedPayment],
+    now: datetime,
+    lease_until: datetime,
+    deadline: datetime,
 ) -> None:
     """Move planned payments to `sending` and write their attempts, before anything is sent.
 
@@ -56,7 +80,8 @@ def intend(
         )
     )
     if tx.execute(statement).rowcount != len(rows):
-        raise RuntimeError("a payment was taken by somebody else under our lock")
+        raise RuntimeError(_TAKEN)
+    runs.count_sent(tx, run_id, len(rows), sum(row.amount_micros for row in rows), now)
     insert_rows(
         tx,
         attempts,
@@ -77,51 +102,56 @@ def intend(
 class Result:
     """What came of one intent; `row` is its row of `planned_page`."""
 
-    row: Any
+    row: PlannedPayment
     outcome: CreateOutcome
     finished_at: datetime
 
 
-def write_outcomes(
-    tx: Connection, run_id: str, results: Sequence[Result], now: datetime, today: date
-) -> list[Result]:
-    """Write outcomes and what follows from them; answers the results that do not stand.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """`stale` are the results that do not stand; `notices_queued` those of the payments that are open now."""
 
-    Those are the ones that came too late: another run has meanwhile recovered the payment, for its
-    lease had ended. And those that bear the id of another payment. Either is left to reconciliation,
-    which will find what was made.
+    stale: list[Result]
+    notices_queued: int
+
+
+def record_outcomes(
+    tx: Tx, actor: str, now: datetime, today: date, run_id: str, results: Sequence[Result]
+) -> Written:
+    """Write outcomes and what follows from them.
+
+    Two kinds of results do not stand. Those that came too late: another run has meanwhile recovered
+    the payment, for its lease had ended. And those that bear the id of another payment. Either is left
+    to reconciliation, which will find what was made.
     """
     if not results:
-        return []
+        return Written([], 0)
     held = _still_ours(tx, run_id, [result.row.id for result in results])
     used = _ids_in_use(tx, [r.outcome.remote_id for r in results if r.outcome.remote_id])
     checked = [_checked(result, used) for result in results]
     current = [result for result in checked if result.row.id in held]
-    opened = [r for r in current if r.outcome.kind is OutcomeKind.CREATED]
-    open_payments(
-        tx,
-        PaymentState.SENDING,
-        [(r.row, r.outcome.remote_id or "", r.finished_at) for r in opened],
-        f"run:{run_id}",
-        "created",
-        now,
-        today,
-    )
-    _write_unopened(tx, run_id, [r for r in current if r.outcome.kind is not OutcomeKind.CREATED], now)
+    opened = [
+        Found(result.row, result.outcome.remote_id or "", result.finished_at)
+        for result in current
+        if result.outcome.kind is OutcomeKind.CREATED
+    ]
+    queued = open_payments(tx, actor, now, today, PaymentState.SENDING, opened, EventAction.CREATED)
+    _write_unopened(tx, actor, now, [r for r in current if r.outcome.kind is not OutcomeKind.CREATED])
     _finish_attempts(tx, checked)
-    return [
+    stale = [
         result
         for result, seen in zip(results, checked, strict=True)
         if result.row.id not in held or seen is not result
     ]
+    return Written(stale, queued)
 
 
-def _still_ours(tx: Connection, run_id: str, ids: Sequence[int]) -> set[int]:
+def _still_ours(tx: Tx, run_id: str, ids: Sequence[int]) -> set[int]:
     query = select(_P.id).where(_P.id.in_(ids), _P.state == PaymentState.SENDING.value, _P.run_id == run_id)
     return set(tx.execute(query.with_for_update()).scalars())
 
 
-def _ids_in_use(tx: Connection, remote_ids: Sequence[str]) -> set[str]:
+def _ids_in_use(tx: Tx, remote_ids: Sequence[str]) -> set[str]:
     if not remote_ids:
         return set()
     found = set(tx.execute(select(_P.remote_id).where(_P.remote_id.in_(remote_ids))).scalars())
@@ -132,7 +162,7 @@ def _ids_in_use(tx: Connection, remote_ids: Sequence[str]) -> set[str]:
 
 
 def _checked(result: Result, used: set[str]) -> Result:
-    """A create that answered with the id of another payment is not believed."""
+    """A create that was answered with the id of another payment is not believed."""
     if result.outcome.remote_id not in used:
         return result
     outcome = CreateOutcome(
@@ -144,70 +174,7 @@ def _checked(result: Result, used: set[str]) -> Result:
     return Result(result.row, outcome, result.finished_at)
 
 
-def open_payments(
-    tx: Connection,
-    old: PaymentState,
-    opened: Sequence[tuple[Any, str, datetime]],
-    actor: str,
-    action: str,
-    now: datetime,
-    today: date,
-) -> None:
-    """Payments that exist at Mileston become `open`, with the notice and the event that belong to it.
-
-    `opened` holds (payment row with id, subscription_id, reference, due_on; remote id; the instant by
-    which it existed). Raises RuntimeError if one is not `old` any more.
-    """
-    if not opened:
-        return
-    check_transition(old, PaymentState.OPEN)
-    moved = update_rows(
-        tx,
-        payments,
-        [
-            {
-                "id": row.id,
-                "remote_id": remote_id,
-                "remote_by_at": by_at,
-                "looked_at": by_at,
-                "payable_on": max(row.due_on, today),
-                "next_dun_on": first_dunning_on(max(row.due_on, today)),
-            }
-            for row, remote_id, by_at in opened
-        ],
-        {"state": old.value},
-        state=PaymentState.OPEN.value,
-        lease_until=None,
-        next_look_at=None,
-        cause="",
-        updated_at=now,
-    )
-    if moved != len(opened):
-        raise RuntimeError("a payment was moved by somebody else under our lock")
-    insert_notices(
-        tx,
-        [
-            new_notice(
-                NoticeKind.PAYMENT_CREATED,
-                dedupe_key(NoticeKind.PAYMENT_CREATED, row.reference, row.due_on),
-                now,
-                subscription_id=row.subscription_id,
-                payment_id=row.id,
-                due_on=row.due_on,
-            )
-            for row, _, _ in opened
-        ],
-    )
-    record(
-        tx,
-        [
-            event(now, actor, action, remote_id, subscription_id=row.subscription_id, payment_id=row.id)
-            for row, remote_id, _ in opened
-        ],
-    )
-
-
-def _write_unopened(tx: Connection, run_id: str, results: Sequence[Result], now: datetime) -> None:
+def _write_unopened(tx: Tx, actor: str, now: datetime, results: Sequence[Result]) -> None:
     if not results:
         return
     rows, lines = [], []
@@ -225,24 +192,15 @@ def _write_unopened(tx: Connection, run_id: str, results: Sequence[Result], now:
                 "deadline_at": result.finished_at,
             }
         )
-        lines.append(
-            event(
-                now,
-                f"run:{run_id}",
-                outcome.kind.value,
-                outcome.detail,
-                subscription_id=result.row.subscription_id,
-                payment_id=result.row.id,
-            )
-        )
+        lines.append(about_payment(now, actor, _EVENT_OF[outcome.kind], result.row, outcome.detail))
     sending = {"state": PaymentState.SENDING.value}
     moved = update_rows(tx, payments, rows, sending, lease_until=None, next_look_at=None, updated_at=now)
     if moved != len(rows):
-        raise RuntimeError("a payment was moved by somebody else under our lock")
+        raise RuntimeError(_TAKEN)
     record(tx, lines)
 
 
-def _finish_attempts(tx: Connection, results: Sequence[Result]) -> None:
+def _finish_attempts(tx: Tx, results: Sequence[Result]) -> None:
     update_rows(
         tx,
         attempts,
@@ -262,8 +220,8 @@ def _finish_attempts(tx: Connection, results: Sequence[Result]) -> None:
     )
 
 
-def recover(tx: Connection, run_id: str, now: datetime, exclusive: bool, limit: int) -> int:
-    """Payments left `sending` by a dead run become `unknown`; answers how many.
+def recover(tx: Tx, actor: str, now: datetime, exclusive: bool, limit: int) -> int:
+    """Payments left `sending` by a dead run become `unknown`; returns how many.
 
     With `exclusive` (this process holds the database's only cycle) every such run is dead, so nothing of
     it can be sent after `now`. Otherwise only an ended lease shows it, and its deadline stays.
@@ -275,7 +233,7 @@ def recover(tx: Connection, run_id: str, now: datetime, exclusive: bool, limit: 
     check_transition(PaymentState.SENDING, PaymentState.UNKNOWN)
     if rows:
         ended = [min(row.deadline_at, now) if exclusive else row.deadline_at for row in rows]
-        update_rows(
+        moved = update_rows(
             tx,
             payments,
             [{"id": row.id, "deadline_at": at} for row, at in zip(rows, ended, strict=True)],
@@ -285,11 +243,7 @@ def recover(tx: Connection, run_id: str, now: datetime, exclusive: bool, limit: 
             lease_until=None,
             updated_at=now,
         )
-    record(
-        tx,
-        [
-            event(now, f"run:{run_id}", "recovered", subscription_id=r.subscription_id, payment_id=r.id)
-            for r in rows
-        ],
-    )
+        if moved != len(rows):
+            raise RuntimeError(_TAKEN)
+    record(tx, [about_payment(now, actor, EventAction.RECOVERED, row) for row in rows])
     return len(rows)

@@ -6,13 +6,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from billing.core.event_text import EventAction
 from billing.core.outcomes import CreateOutcome, OutcomeKind
 from billing.core.states import PaymentState
-from billing.store import payments, sending
-from billing.store.database import Database
+from billing.lifecycle import sending
+from billing.lifecycle.moves import move
+from billing.lifecycle.payments import Found, open_payments
+from billing.lifecycle.sending import Result
+from billing.store import payments
+from billing.store.connection import Database
 from billing.store.models import events, notices
 from billing.store.models import payments as table
-from billing.store.sending import Result
 from tests.support.databases import NOW, TODAY, a_payment, a_subscription
 
 DAY = timedelta(days=1)
@@ -47,13 +51,13 @@ def intended(db: Database, run_id: str = "run-1", count: int = 1, **changes: Any
 def take(db: Database, run_id: str = "run-1") -> list[Any]:
     with db.transaction() as tx:
         rows = payments.planned_page(tx, TODAY, 0, 100)
-        sending.intend(tx, run_id, rows, NOW, LEASE, DEADLINE)
+        sending.begin_sending(tx, run_id, rows, NOW, LEASE, DEADLINE)
     return rows
 
 
 def write(db: Database, *results: Result, run_id: str = "run-1") -> list[Result]:
     with db.transaction() as tx:
-        return sending.write_outcomes(tx, run_id, results, WRITTEN, TODAY)
+        return sending.record_outcomes(tx, f"run:{run_id}", WRITTEN, TODAY, run_id, results).stale
 
 
 def created(row: Any, remote_id: str = "remote-1") -> Result:
@@ -66,7 +70,7 @@ def other(row: Any, kind: OutcomeKind, detail: str = "what it said", **changes: 
 
 def recover(db: Database, now: Any = WRITTEN, exclusive: bool = True, limit: int = 100) -> int:
     with db.transaction() as tx:
-        return sending.recover(tx, "run-2", now, exclusive, limit)
+        return sending.recover(tx, "run:run-2", now, exclusive, limit)
 
 
 # -- intents ------------------------------------------------------------------------------------------
@@ -105,8 +109,8 @@ def test_an_intent_for_what_is_not_planned_any_more_stops_everything(db: Databas
         if state == "open":
             tx.execute(table.update().where(table.c.id == rows[1].id).values(changes | {"state": "sending"}))
         tx.execute(table.update().where(table.c.id == rows[1].id).values(changes))
-    with pytest.raises(RuntimeError, match="taken by somebody else"), db.transaction() as tx:
-        sending.intend(tx, "run-1", rows, NOW, LEASE, DEADLINE)
+    with pytest.raises(RuntimeError, match="by another worker under our lock"), db.transaction() as tx:
+        sending.begin_sending(tx, "run-1", rows, NOW, LEASE, DEADLINE)
     assert [row.state for row in all_rows(db, table)] == ["planned", state]
     assert attempts_of(db, rows[0].id) == []
 
@@ -222,7 +226,7 @@ def test_one_id_for_two_payments_of_a_group_is_believed_of_neither(db: Database)
 def test_a_result_that_comes_too_late_is_left_to_reconciliation(db: Database, kind: OutcomeKind) -> None:
     late_row, in_time = intended(db, count=2)
     with db.transaction() as tx:  # another run found the lease ended
-        payments.move(tx, [late_row.id], PaymentState.SENDING, PaymentState.UNKNOWN, NOW, cause="recovered")
+        move(tx, [late_row.id], PaymentState.SENDING, PaymentState.UNKNOWN, NOW, cause="recovered")
     late = Result(late_row, CreateOutcome(kind, "remote-1"), DONE)
     assert write(db, late, created(in_time, "remote-2")) == [late]
     lost, written = all_rows(db, table)
@@ -244,7 +248,7 @@ def test_a_result_does_not_touch_what_another_run_sends(db: Database) -> None:
     (taken,) = intended(db)
     recover(db)
     with db.transaction() as tx:
-        payments.move(tx, [taken.id], PaymentState.UNKNOWN, PaymentState.PLANNED, NOW)
+        move(tx, [taken.id], PaymentState.UNKNOWN, PaymentState.PLANNED, NOW)
     take(db, "run-2")
     late = created(taken)
     assert write(db, late) == [late]
@@ -260,7 +264,10 @@ def test_a_payment_that_was_found_is_opened_likewise(db: Database, old: PaymentS
     found = a_payment(db, a_subscription(db), state=old, cause="lost", next_look_at=NOW)
     with db.transaction() as tx:
         row = payments.find(tx, found)
-        sending.open_payments(tx, old, [(row, "remote-1", DONE)], "run:2", "adopted", WRITTEN, TODAY)
+        assert row is not None
+        found_there = [Found(row, "remote-1", DONE)]
+        queued = open_payments(tx, "run:2", WRITTEN, TODAY, old, found_there, EventAction.ADOPTED)
+    assert queued == 1
     opened = payment(db)
     assert (opened.state, opened.remote_id, opened.remote_by_at) == ("open", "remote-1", DONE)
     assert (opened.cause, opened.next_look_at) == ("", None)
@@ -272,9 +279,10 @@ def test_opening_what_somebody_else_moved_stops_everything(db: Database) -> None
     found = a_payment(db, a_subscription(db), state="void")
     with db.transaction() as tx:
         row = payments.find(tx, found)
-    opened = [(row, "remote-1", DONE)]
-    with pytest.raises(RuntimeError, match="moved by somebody else"), db.transaction() as tx:
-        sending.open_payments(tx, PaymentState.UNKNOWN, opened, "run:2", "adopted", NOW, TODAY)
+        assert row is not None
+    opened, old = [Found(row, "remote-1", DONE)], PaymentState.UNKNOWN
+    with pytest.raises(RuntimeError, match="moved by another worker"), db.transaction() as tx:
+        open_payments(tx, "run:2", NOW, TODAY, old, opened, EventAction.ADOPTED)
     assert all_rows(db, notices) == []
 
 
@@ -318,8 +326,8 @@ def test_two_workers_recover_each_payment_once_without_waiting(db: Database) -> 
     intended(db, count=2)
     with db.transaction() as one, db.transaction() as two:
         two.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
-        assert sending.recover(one, "run-2", WRITTEN, True, 1) == 1
-        assert sending.recover(two, "run-3", WRITTEN, True, 9) == 1
+        assert sending.recover(one, "run:run-2", WRITTEN, True, 1) == 1
+        assert sending.recover(two, "run:run-3", WRITTEN, True, 9) == 1
     assert [line.actor for line in all_rows(db, events)] in (
         ["run:run-2", "run:run-3"],
         ["run:run-3", "run:run-2"],

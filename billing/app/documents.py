@@ -1,0 +1,150 @@
+"""Records as the JSON documents of the public contract, one by one and as long lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from itertools import islice
+from typing import Any
+
+from billing.app.decisions import find_payment, find_subscription
+from billing.config import Config
+from billing.core.money import format_amount
+from billing.core.states import PaymentState
+from billing.store import events, notices, payments, subscriptions
+from billing.store.connection import Database
+from billing.store.paging import paged
+from billing.store.rows import Attempt, ListedNotice, PaymentOfSubscription, Subscription
+from billing.store.subscriptions import terms_of
+
+Document = dict[str, Any]
+
+
+def payment_document(row: PaymentOfSubscription) -> Document:
+    """A payment as the contract shows it, and a few fields more."""
+    return {
+        "id": row.id,
+        "subscription": row.reference,
+        "due_on": row.due_on.isoformat(),
+        "amount": format_amount(row.amount_micros),
+        "state": row.state,
+        "remote_id": row.remote_id,
+        "marker": row.marker,
+        "attempts": row.attempts,
+        "cause": row.cause,
+        "attention": row.attention,
+        "paid_at": _text(row.paid_at),
+    }
+
+
+def notice_document(row: ListedNotice) -> Document:
+    """A notice as the contract shows it, and the mail server's reply."""
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "subscription": row.reference,
+        "due_on": _text(row.due_on),
+        "to": row.to_address or row.email,
+        "subject": row.subject,
+        "state": row.state,
+        "dedupe_key": row.dedupe_key,
+        "message_id": row.message_id,
+        "tries": row.tries,
+        "server_reply": row.server_reply,
+        "sent_at": _text(row.sent_at),
+    }
+
+
+def subscription_document(row: Subscription) -> Document:
+    """A subscription under the names of the CSV's columns, its status and its next due date."""
+    coming = row.next_due_on
+    if row.cancel_on is not None and coming is not None and coming >= row.cancel_on:
+        coming = None  # it comes up once more then, to be cancelled, and pays nothing
+    return {
+        "reference": row.reference,
+        "plan": row.plan,
+        "name": row.name,
+        "email": row.email,
+        "amount": format_amount(row.amount_micros),
+        "interval": str(terms_of(row).interval),
+        "starts_on": _text(row.anchor_on),
+        "bill_from": _text(row.bill_from),
+        "ends_on": _text(row.ends_on),
+        "wallet_address": row.wallet_address,
+        "locale": row.locale,
+        "status": row.status,
+        "cancel_on": _text(row.cancel_on),
+        "next_due_on": _text(coming),
+    }
+
+
+def payments_listed(db: Database, state: str | None = None, attention: bool = False) -> Iterator[Document]:
+    """Payments by due date; of one state, or only those that need a look."""
+    listing = payments.listed([state] if state else [], attention=attention)
+    return map(payment_document, paged(db, listing))
+
+
+def notices_listed(db: Database, state: str | None = None) -> Iterator[Document]:
+    """Notices, oldest first."""
+    return map(notice_document, paged(db, notices.listed([state] if state else [])))
+
+
+def subscriptions_listed(db: Database) -> Iterator[Document]:
+    """Subscriptions by reference."""
+    return map(subscription_document, paged(db, subscriptions.listed()))
+
+
+def payment_shown(db: Database, payment_id: int) -> Document:
+    """One payment with its attempts and its history. Raises UsageError if there is none."""
+    with db.read() as tx:
+        whole = payment_document(find_payment(tx, payment_id))
+        whole["attempt_log"] = [_attempt(attempt) for attempt in payments.attempts_of(tx, payment_id)]
+        whole["events"] = [
+            {"at": e.at.isoformat(), "actor": e.actor, "action": e.action, "detail": e.detail}
+            for e in events.about(tx, -1, [payment_id])
+        ]
+    return whole
+
+
+def subscription_shown(db: Database, reference: str) -> Document:
+    """One subscription with its payments and notices. Raises UsageError if there is none."""
+    with db.read() as tx:
+        row = find_subscription(tx, reference)
+        whole = subscription_document(row)
+        whole["payments"] = [payment_document(p) for p in payments.listing(tx, subscription_id=row.id)]
+        whole["notices"] = [notice_document(n) for n in notices.listing(tx, subscription_id=row.id)]
+    return whole
+
+
+def held_payments(db: Database) -> list[int]:
+    """The ids of all payments that are held."""
+    with db.read() as tx:
+        return [row.id for row in payments.listing(tx, [PaymentState.HELD])]
+
+
+def references_like(config: Config, beginning: str, limit: int) -> list[str]:
+    """References for the shell's completion; none where there is no database yet."""
+    from billing.app.runtime import open_store
+
+    path = config.sqlite_path
+    if path is not None and not path.exists():
+        return []
+    with open_store(config) as db, db.read() as tx:
+        found = (reference for reference in subscriptions.references(tx) if reference.startswith(beginning))
+        return list(islice(found, limit))
+
+
+def _attempt(row: Attempt) -> Document:
+    return {
+        "number": row.number,
+        "run_id": row.run_id,
+        "started_at": row.started_at.isoformat(),
+        "outcome": row.outcome,
+        "status": row.status,
+        "detail": row.detail,
+        "finished_at": _text(row.finished_at),
+    }
+
+
+def _text(value: date | datetime | None) -> str | None:
+    return value.isoformat() if value is not None else None

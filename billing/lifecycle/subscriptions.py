@@ -1,0 +1,233 @@
+"""What becomes of a subscription, one verb for each change; its terms stand in `terms`.
+
+active <-> paused      pause, resume
+active, paused -> cancelled    cancel, or advance when `cancel_on` has come
+active -> ended        advance, when every period up to `ends_on` is planned
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TypedDict, Unpack, cast
+
+from sqlalchemy import select, update
+
+from billing.core.event_text import EventAction
+from billing.core.reminders import ReminderSettings, first_reminder_on
+from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
+from billing.errors import UsageError
+from billing.lifecycle import notices
+from billing.lifecycle.payments import void
+from billing.store.bulk import update_rows
+from billing.store.events import event, record
+from billing.store.models import payments, subscriptions
+from billing.store.rows import PaymentInState, PeriodRef, Subscription
+from billing.store.subscriptions import terms_of
+from billing.store.tx import Tx
+
+_S, _P = subscriptions.c, payments.c
+_UNSENT = (PaymentState.PLANNED, PaymentState.HELD, PaymentState.REJECTED)
+
+
+class SubscriptionValues(TypedDict, total=False):
+    """What a change of a subscription's status may set."""
+
+    status: str
+    cancel_on: date | None
+    next_period: int
+    next_due_on: date | None
+    next_remind_on: date | None
+
+
+class Advance(TypedDict):
+    """Where a schedule goes next; `was_next_period` is where it must still be."""
+
+    id: int
+    was_next_period: int
+    next_period: int
+    next_due_on: date | None
+    next_remind_on: date | None
+    status: str
+
+
+def advance(tx: Tx, actor: str, now: datetime, rows: Sequence[Advance]) -> None:
+    """Move schedules on; those whose last period is planned end, or are cancelled as was agreed.
+
+    Raises RuntimeError if one was moved by another worker, though the caller holds its lock.
+    """
+    moved = update_rows(tx, subscriptions, rows, updated_at=now)
+    if moved != len(rows):
+        raise RuntimeError(f"{len(rows) - moved} schedules were moved by another worker under our lock")
+    over = {
+        SubscriptionStatus.ENDED.value: (EventAction.SUBSCRIPTION_ENDED, "its last period is planned"),
+        SubscriptionStatus.CANCELLED.value: (EventAction.SUBSCRIPTION_CANCELLED, "its last day has come"),
+    }
+    record(
+        tx,
+        [
+            event(now, actor, *over[row["status"]], subscription_id=row["id"])
+            for row in rows
+            if row["status"] in over
+        ],
+    )
+
+
+def pause(
+    tx: Tx, actor: str, now: datetime, row: Subscription, reason: str, payment: PeriodRef | None = None
+) -> int | None:
+    """Nothing more is planned or sent; `payment` is the one whose dunning led to it.
+
+    Returns how many notices were queued, or None if the subscription is not active any more.
+    """
+    if not _set(tx, row, now, (SubscriptionStatus.ACTIVE,), status=SubscriptionStatus.PAUSED.value):
+        return None
+    record(tx, [event(now, actor, EventAction.SUBSCRIPTION_PAUSED, reason, subscription_id=row.id)])
+    # The key names the instant or the payment: a subscription may be paused many times.
+    return _notify(tx, NoticeKind.SUBSCRIPTION_PAUSED, row, now, f"{now:%Y%m%dT%H%M%S}", payment)
+
+
+def resume(
+    tx: Tx,
+    actor: str,
+    now: datetime,
+    today: date,
+    row: Subscription,
+    reminders: ReminderSettings,
+    reason: str,
+) -> date:
+    """Billing goes on along the anchor from the next due date, which is returned; the pause is not billed.
+
+    Raises UsageError if no period is left, or if the subscription is not paused any more.
+    """
+    terms = terms_of(row)
+    period = max(row.next_period, terms.first_period(today))
+    due = terms.next_due_on(period)
+    if due is None:
+        raise UsageError(f"{row.reference} can't be resumed: no period is left before it ends")
+    resumed = _set(
+        tx,
+        row,
+        now,
+        (SubscriptionStatus.PAUSED,),
+        status=SubscriptionStatus.ACTIVE.value,
+        next_period=period,
+        next_due_on=due,
+        next_remind_on=first_reminder_on(terms.interval, due, reminders),
+    )
+    if not resumed:
+        raise UsageError(f"{row.reference} changed meanwhile; look at it again")
+    detail = f"{reason}; next due {due}".removeprefix("; ")
+    record(tx, [event(now, actor, EventAction.SUBSCRIPTION_RESUMED, detail, subscription_id=row.id)])
+    return due
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """`last_day` is the last day that the subscription covers; `voided` is how many payments were."""
+
+    last_day: date
+    voided: int
+    notices_queued: int
+
+
+def cancel(
+    tx: Tx,
+    actor: str,
+    now: datetime,
+    today: date,
+    row: Subscription,
+    reason: str,
+    payment: PeriodRef | None = None,
+) -> Cancelled | None:
+    """End a subscription now: what is not yet at Mileston is voided, open payments stay owed.
+
+    `payment` is the one whose dunning led to it. Returns None if it is not active or paused any more.
+    """
+    done = _set(
+        tx,
+        row,
+        now,
+        (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED),
+        status=SubscriptionStatus.CANCELLED.value,
+        cancel_on=row.cancel_on or today,
+        next_due_on=None,
+        next_remind_on=None,
+    )
+    if not done:
+        return None
+    voided = void(tx, actor, now, _unsent(tx, row.id), "its subscription was cancelled")
+    queued = _tell_cancelled(tx, actor, now, row, today, reason, payment)
+    return Cancelled(today, len(voided), queued)
+
+
+def cancel_at_period_end(
+    tx: Tx, actor: str, now: datetime, today: date, row: Subscription, reason: str
+) -> Cancelled | None:
+    """End an active subscription at the end of the period that is paid for."""
+    ends = _end_of_the_running_period(row, today)
+    if not _set(tx, row, now, (SubscriptionStatus.ACTIVE,), cancel_on=ends, next_remind_on=None):
+        return None
+    last_day = ends - timedelta(days=1)
+    return Cancelled(last_day, 0, _tell_cancelled(tx, actor, now, row, last_day, reason, None))
+
+
+def _tell_cancelled(
+    tx: Tx,
+    actor: str,
+    now: datetime,
+    row: Subscription,
+    last_day: date,
+    reason: str,
+    payment: PeriodRef | None,
+) -> int:
+    detail = f"{reason}; last day {last_day}".removeprefix("; ")
+    record(tx, [event(now, actor, EventAction.SUBSCRIPTION_CANCELLED, detail, subscription_id=row.id)])
+    facts = json.dumps({"last_day": last_day.isoformat()})
+    return _notify(tx, NoticeKind.SUBSCRIPTION_CANCELLED, row, now, "", payment, facts)
+
+
+def _end_of_the_running_period(row: Subscription, today: date) -> date:
+    """The first due date after today: a period that is due but not planned yet still counts."""
+    if row.next_due_on is not None and row.next_due_on > today:
+        return row.next_due_on
+    terms = terms_of(row)
+    return terms.due_on(terms.first_period(today + timedelta(days=1)))
+
+
+def _unsent(tx: Tx, subscription_id: int) -> list[PaymentInState]:
+    states = [state.value for state in _UNSENT]
+    query = select(_P.id, _P.subscription_id, _P.state).where(
+        _P.subscription_id == subscription_id, _P.state.in_(states)
+    )
+    return cast("list[PaymentInState]", list(tx.execute(query.order_by(_P.id))))
+
+
+def _notify(
+    tx: Tx,
+    kind: NoticeKind,
+    row: Subscription,
+    now: datetime,
+    suffix: str,
+    payment: PeriodRef | None,
+    facts: str = "",
+) -> int:
+    if payment is not None:
+        return notices.queue(tx, [notices.about_payment(kind, payment, now, facts=facts)])
+    key = notices.dedupe_key(kind, row.reference, None, suffix)
+    return notices.queue(tx, [notices.new_notice(kind, key, now, subscription_id=row.id, facts=facts)])
+
+
+def _set(
+    tx: Tx,
+    row: Subscription,
+    now: datetime,
+    old: Sequence[SubscriptionStatus],
+    **values: Unpack[SubscriptionValues],
+) -> bool:
+    """Compare-and-set on the status; returns whether it was one of `old`."""
+    still = (_S.id == row.id) & _S.status.in_([status.value for status in old])
+    statement = update(subscriptions).where(still).values({**values, "updated_at": now})
+    return bool(tx.execute(statement).rowcount)
