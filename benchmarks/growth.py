@@ -9,7 +9,7 @@ from functools import partial
 from benchmarks.bench import Bench
 from benchmarks.create import cycle_settings
 from benchmarks.databases import TODAY, fill, settle_disk
-from benchmarks.measure import Figures, interleave, middle, ratio, run
+from benchmarks.measure import Figures, interleave, middle, more, ratio, run
 from benchmarks.tables import Target, grouped, times
 
 STEPS = ("plan", "submit", "remind")
@@ -48,7 +48,7 @@ def _with_subscriptions(bench: Bench) -> None:
                 name,
                 middle(figures, lambda f: f.seconds),
                 times(ratio(figures, found[smallest], lambda f: f.seconds)),
-                *(middle(figures, lambda f, step=step: f.more[step]) for step in STEPS),
+                *(middle(figures, more(step)) for step in STEPS),
                 middle(figures, lambda f: f.cpu_seconds),
                 middle(figures, lambda f: f.peak_mb),
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.bench import Bench
 from benchmarks.create import cycle_settings
 from benchmarks.databases import TODAY, settle_disk
-from benchmarks.measure import Figures, interleave, middle, ratio, run
+from benchmarks.measure import Figures, interleave, middle, more, ratio, run
 from benchmarks.servers import MailServer
 from benchmarks.tables import Target, times
 
@@ -30,7 +30,7 @@ def _render(bench: Bench) -> None:
     count = max(70, int(_RENDERED * bench.scale))
     rounds = interleave(bench.rounds, {"": lambda: run("rendering", count=count)}, bench.say)[""]
     bench.said()
-    kinds = {kind: middle(rounds, lambda f, kind=kind: f.more[kind]) * _MICROS for kind in rounds[0].more}
+    kinds = {kind: middle(rounds, more(kind)) * _MICROS for kind in rounds[0].more}
     mixed = kinds.pop("every kind in every language")
     typical = statistics.median(kinds.values())
     bench.page.table(

@@ -76,7 +76,8 @@ def names_of(node: ast.AST, package: list[str]) -> Iterator[str]:
         module = ".".join([*start, *([node.module] if node.module else [])])
         yield from (f"{module}.{alias.name}" for alias in node.names)
     elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("__import__", "importlib.import_module"):
-        yield from (argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant))
+        values = (argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant))
+        yield from (value for value in values if isinstance(value, str))
 
 
 def part_named(rest: str) -> str:
@@ -100,6 +101,7 @@ def imports_of(path: Path) -> Iterator[Import]:
         for name in names_of(node, package):
             root, _, rest = name.partition(".")
             if root == "billing":
+                assert isinstance(node, ast.stmt | ast.expr)
                 yield Import(place, node.lineno, part_named(rest), id(node) in inside)
 
 

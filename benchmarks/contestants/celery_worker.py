@@ -93,7 +93,7 @@ def _wait_for(condition: Any) -> None:
 
 def _cpu_seconds(processes: list[psutil.Process]) -> float:
     times = [process.cpu_times() for process in processes]
-    return sum(each.user + each.system for each in times)
+    return float(sum(each.user + each.system for each in times))
 
 
 def _peak_mb(pid: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -45,7 +46,7 @@ async def main(
         _check(report, steps, figures.count)
 
 
-def _watch(figures: Figures) -> object:
+def _watch(figures: Figures) -> Callable[[str], None]:
     """Notes when each step ended."""
     last = time.perf_counter()
 

@@ -97,7 +97,7 @@ def test_jitter_delays_runs_from_cron_and_nobody_else(
     new_business: Make, monkeypatch: pytest.MonkeyPatch, quiet: bool, jitter: str
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(runs.time, "sleep", slept.append)
+    monkeypatch.setattr("billing.cli.runs.time.sleep", slept.append)
     business = new_business(watch__jitter_seconds=jitter)
     for name, value in business.environ.items():
         monkeypatch.setenv(name, value)

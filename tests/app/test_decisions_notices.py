@@ -1,5 +1,7 @@
 """What people decide about the mail: each act from the right state alone, each in the event log."""
 
+from typing import Any
+
 import pytest
 
 from billing.app import decisions
@@ -7,16 +9,21 @@ from billing.core.states import NoticeKind, NoticeState
 from billing.lifecycle import notices as verbs
 from billing.store import notices
 from billing.store.connection import Database
-from tests.support.databases import NOW
+from tests.support.databases import NOW, changed
 from tests.support.decisions import ACTOR, DAY, log, only_sqlite, outbox, refused
 
 
 def a_notice(db: Database, state: str, key: str = "key") -> int:
     with db.transaction() as tx:
-        values = {"state": state, "message_id": "<1@example.org>", "lease_until": NOW, "tries": 3}
-        row = verbs.new_notice(NoticeKind.PAYMENT_CREATED, key, NOW) | values
+        values: dict[str, Any] = {
+            "state": state,
+            "message_id": "<1@example.org>",
+            "lease_until": NOW,
+            "tries": 3,
+        }
+        row = changed(verbs.new_notice(NoticeKind.PAYMENT_CREATED, key, NOW), **values)
         assert verbs.queue(tx, [row]) == 1
-        return max(found.id for found in notices.listing(tx))
+        return max(int(found.id) for found in notices.listing(tx))
 
 
 @pytest.mark.parametrize("state", ["sent", "failed", "unknown"])

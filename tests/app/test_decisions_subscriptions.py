@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from billing.app import decisions
+from billing.core.reminders import first_reminder_on
 from billing.core.states import NoticeKind
-from billing.cycle import notice_facts, plan, remind
+from billing.cycle import notice_facts, plan
 from billing.errors import UsageError
 from billing.lifecycle import notices as verbs
 from billing.store import notices, subscriptions
@@ -220,4 +221,6 @@ def test_a_subscriber_who_cancelled_is_not_told_of_a_next_payment(db: Database) 
     assert notice_facts.no_longer_holds(by_kind["payment_received"], TODAY) == ""
     told = notice_facts.facts_for(by_kind["payment_received"], SETTINGS, TODAY, str)
     assert told.next_due_on is None
-    assert remind.first_reminder_on(subscriptions.terms_of(subscription(db)).interval, None, SETTINGS) is None
+    assert (
+        first_reminder_on(subscriptions.terms_of(subscription(db)).interval, None, SETTINGS.reminders) is None
+    )

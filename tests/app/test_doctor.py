@@ -53,9 +53,13 @@ def well(business: Business) -> Business:
     return business
 
 
-def faults(business: Business, now: datetime | None = None, **environ: str) -> list[tuple[str, str, str]]:
+def faults(business: Business, **environ: str) -> list[tuple[str, str, str]]:
     """(check, what was found, what to do) of every fault."""
-    found = examine(business.toml, {**business.environ, **environ}, now or utc_now())
+    return faults_at(utc_now(), business, **environ)
+
+
+def faults_at(now: datetime, business: Business, **environ: str) -> list[tuple[str, str, str]]:
+    found = examine(business.toml, {**business.environ, **environ}, now)
     return [(f.check, f.found, f.advice) for f in found if f.ok is False]
 
 
@@ -238,8 +242,8 @@ def test_a_database_of_another_business_or_environment(well: Business) -> None:
 
 
 def test_a_clock_that_is_behind_the_last_run_or_never_set(well: Business) -> None:
-    behind = faults(well, utc_now() - timedelta(hours=2))
-    unset = faults(well, datetime(1970, 1, 1, tzinfo=UTC))
+    behind = faults_at(utc_now() - timedelta(hours=2), well)
+    unset = faults_at(datetime(1970, 1, 1, tzinfo=UTC), well)
     assert [check for check, _, _ in behind] == ["clock"]
     assert "a run began at" in behind[0][1]
     assert any("before this program was written" in found for _, found, _ in unset)

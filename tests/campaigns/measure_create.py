@@ -36,6 +36,7 @@ class FastServer(asyncio.Protocol):
     """Answers every create with its own fields and an id."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.data = b""
 
@@ -44,7 +45,9 @@ class FastServer(asyncio.Protocol):
         head, separator, rest = self.data.partition(b"\r\n\r\n")
         if not separator:
             return
-        length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+        found = re.search(rb"(?i)content-length: (\d+)", head)
+        assert found is not None
+        length = int(found[1])
         if len(rest) < length:
             return
         self.data = rest[length:]
@@ -150,7 +153,8 @@ def main(lanes: int = 32, creates: int = 3000, rounds: int = 7) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         base = f"http://127.0.0.1:{int(server.stdout.readline())}/recurring-payment"
-        peers = itertools.cycle((Bare, Transport, Ours))
+        every: tuple[type[Bare] | type[Ours], ...] = (Bare, Transport, Ours)
+        peers = itertools.cycle(every)
         found: dict[str, list[tuple[float, float]]] = {}
         try:
             for turn in range(rounds * 4):  # four, not three: each round begins with another one

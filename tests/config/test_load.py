@@ -129,14 +129,14 @@ def test_a_path_given_wins_over_billing_config_and_that_over_the_working_directo
     monkeypatch.chdir(tmp_path / "here")
     environ = {"BILLING_CONFIG": str(tmp_path / "named" / "config.toml")}
 
-    def name(path: Path | None, environ: dict[str, str]) -> str:
+    def name_in(path: Path | None, environ: dict[str, str]) -> str:
         return load_config(path, environ).settings.business.name
 
-    assert name(tmp_path / "given" / "config.toml", environ) == "given"
-    assert name(None, environ) == "named"
-    assert name(None, {}) == "here"
+    assert name_in(tmp_path / "given" / "config.toml", environ) == "given"
+    assert name_in(None, environ) == "named"
+    assert name_in(None, {}) == "here"
     monkeypatch.chdir(tmp_path)
-    assert name(None, {}) == "Example Business"
+    assert name_in(None, {}) == "Example Business"
 
 
 @pytest.mark.parametrize(

@@ -61,13 +61,14 @@ class Real:
             seen = ASKED - 2 * MINUTE
             return KnownRemote(from_at, by_at, due_on, seen, ASKED - MINUTE, unpaid_at=seen, paid=True)
         if self.paid is None or not self.booked:
-            seen = None if self.paid is None else T0 + max(self.made, self.paid - 1) * MINUTE
-            return KnownRemote(from_at, by_at, due_on, from_at, by_at, unpaid_at=seen)
+            unpaid_at = None if self.paid is None else T0 + max(self.made, self.paid - 1) * MINUTE
+            return KnownRemote(from_at, by_at, due_on, from_at, by_at, unpaid_at=unpaid_at)
         seen, paid_at = T0 + max(self.made, self.paid - 1) * MINUTE, T0 + (self.paid + 1) * MINUTE
         return KnownRemote(from_at, by_at, due_on, seen, paid_at, unpaid_at=seen, paid=True)
 
 
 Key = Callable[[Real], float]
+SortKey = Key | Callable[[Real], tuple[float, float]]
 ORDERS: dict[str, Key] = {
     "newest first": lambda real: -real.made,
     "oldest first": lambda real: real.made,
@@ -86,7 +87,7 @@ def lost_create(real: Real) -> LostCreate:
 
 
 def read(
-    world: Iterable[Real], key: Key, limit: int, cap: int | None = None, lost: Real | None = None
+    world: Iterable[Real], key: SortKey, limit: int, cap: int | None = None, lost: Real | None = None
 ) -> tuple[CoverageProof, list[Real]]:
     """What a server with this order and this cap shows, and what is concluded from it."""
     records = [*world, *([lost] if lost is not None else [])]
@@ -200,7 +201,7 @@ def test_a_list_that_lags_covers_no_record_that_it_had_to_show(seed: int, order:
 
 def test_lists_of_every_order_but_one_do_prove_something() -> None:
     """Without this, the tests above could hold of a proof that never covers anything."""
-    proved = Counter()
+    proved: Counter[str] = Counter()
     for seed in range(1200):
         rng = random.Random(seed)
         seen = world(rng)
@@ -281,7 +282,7 @@ def test_all_of_one_due_date_are_covered_by_their_order_among_themselves() -> No
     assert not covered(world, "newest first", 30, Real("lost", 300, due=-1))
     rng = random.Random(1)
     shuffled = {real.name: rng.random() for real in world}
-    proof, _ = read(world, lambda real: (-real.due, shuffled[real.name]), 30)  # type: ignore
+    proof, _ = read(world, lambda real: (-real.due, shuffled[real.name]), 30)
     assert not proof.covers(lost_create(Real("lost", 300)))
 
 

@@ -32,7 +32,9 @@ def day(overdue: int) -> date:
 
 def walk(policy: DunningPolicy, overdue_days: list[int]) -> tuple[list[tuple[int, int]], int | None]:
     """The notices as (step, day it went out) and the day of the final action, for looks on these days."""
-    notices, step, coming = [], 0, first_dunning_on(PAYABLE)
+    notices: list[tuple[int, int]] = []
+    step = 0
+    coming: date | None = first_dunning_on(PAYABLE)
     for overdue in overdue_days:
         if coming is None or day(overdue) < coming:
             continue

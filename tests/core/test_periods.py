@@ -1,6 +1,7 @@
 """The calendar: due dates against an independent oracle, and the laws that billing rests on."""
 
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from dateutil.relativedelta import relativedelta
@@ -33,7 +34,8 @@ common_intervals = st.sampled_from(
 @given(awkward_anchors, st.one_of(intervals, common_intervals), st.integers(0, 400))
 def test_due_dates_are_those_of_dateutil(anchor: date, interval: Interval, n: int) -> None:
     try:
-        expected = anchor + relativedelta(**{f"{interval.unit}s": n * interval.count})
+        steps: dict[str, Any] = {f"{interval.unit}s": n * interval.count}
+        expected = anchor + relativedelta(**steps)
     except (OverflowError, ValueError):  # past the year 9999
         with pytest.raises(OverflowError):
             due_on(anchor, interval, n)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -96,7 +97,7 @@ def test_a_match_is_adopted_whenever_it_is_found() -> None:
         ({"email": ""}, "subscriberEmail"),
     ],
 )
-def test_a_match_that_differs_is_parked_for_a_person(changes: dict[str, object], field: str) -> None:
+def test_a_match_that_differs_is_parked_for_a_person(changes: dict[str, Any], field: str) -> None:
     found = remote(**changes)
     verdict = judge(lost(), [found], EVERYTHING, T0 + DAY, QUIET)
     assert verdict.finding is Finding.PARK

@@ -35,7 +35,7 @@ class Story:
         self.business.sandbox.pay(payment["remote_id"])
 
     def state_of(self, due_on: str) -> str:
-        return next(p["state"] for p in self.business.payments() if p["due_on"] == due_on)
+        return next(str(p["state"]) for p in self.business.payments() if p["due_on"] == due_on)
 
 
 def test_reminded_charged_paid_late_unpaid_paused_resumed_and_cancelled(business: Business) -> None:

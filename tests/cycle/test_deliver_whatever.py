@@ -9,10 +9,10 @@ from collections import Counter
 import pytest
 
 from tests.support.mailroom import RETRY_SECONDS, Clock, Mailroom, address, message_ids
-from tests.support.smtp_server import Cut, Fault, Say, SmtpServer
+from tests.support.smtp_server import Action, Cut, Fault, Say, SmtpServer
 
 COUNT = 120
-ACTIONS = [
+ACTIONS: list[Action] = [
     Cut(),
     Cut(reset=True),
     Cut(keep=True),

@@ -11,7 +11,9 @@ import pytest
 
 from billing.app.runtime import utc_now
 from billing.config import load_config
-from billing.daemon.daemon import BackOff, Daemon, NobodyWatches
+from billing.cycle.context import nothing
+from billing.cycle.report import Report
+from billing.daemon.daemon import BackOff, Daemon, Watcher
 from billing.store.lock import cycle_lock
 from tests.support.business import Business
 from tests.support.daemon import RunningDaemon
@@ -59,25 +61,27 @@ def test_a_rotated_key_is_used_by_the_next_cycle(
     assert "the-second-key" not in daemon.child.err
 
 
-class RotatesOnRefusal(NobodyWatches):
-    """Puts the new key into its file at the very moment when the API refuses the old one."""
+class RotatesOnRefusal:
+    """A watcher that puts the new key into its file at the very moment when the API refuses the old one."""
 
     def __init__(self, file: Path, key: str) -> None:
         self.file, self.key = file, key
         self.statuses: list[int | None] = []
         self.outcomes: list[str] = []
 
+    note_cycle = note_delivery = note_scheduler = staticmethod(nothing)
+
     def note_call(self, name: str, status: int | None, seconds: float) -> None:
         self.statuses.append(status)
         if status == 401:
             self.file.write_text(self.key)
 
-    def note_report(self, report: object) -> None:
-        self.outcomes.append(report.outcome)  # type: ignore[attr-defined]
+    def note_report(self, report: Report) -> None:
+        self.outcomes.append(report.outcome)
 
 
 def in_this_process(
-    business: Business, watcher: NobodyWatches, monkeypatch: pytest.MonkeyPatch, **settings: str
+    business: Business, watcher: Watcher, monkeypatch: pytest.MonkeyPatch, **settings: str
 ) -> Daemon:
     for name, value in {**business.environ, **settings}.items():
         monkeypatch.setenv(name, value)

@@ -169,7 +169,9 @@ def test_it_keeps_its_own_sandbox_up_so_that_pay_links_open(business: Business, 
     url = running_url(data)
     assert url is not None
     (mail,) = [m for m in business.mails() if "acme-team" in str(m["X-Notice"] or m["To"])][:1]
-    link = next(word for word in mail.get_body(("plain",)).get_content().split() if word.startswith(url))
+    body = mail.get_body(("plain",))
+    assert body is not None
+    link = next(word for word in body.get_content().split() if word.startswith(url))
     with urllib.request.urlopen(link, timeout=20) as page:
         assert "49" in page.read().decode()
 

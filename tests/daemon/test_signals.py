@@ -17,6 +17,7 @@ from billing.app.runtime import utc_now
 from tests.support.business import Business
 from tests.support.daemon import RunningDaemon
 from tests.support.waiting import until
+from tests.support.watchdog import watch
 
 Start = Callable[..., RunningDaemon]
 TODAY = utc_now().date()
@@ -108,6 +109,7 @@ def test_what_takes_longer_than_the_grace_is_cut_off_and_found_later(
         stderr=subprocess.PIPE,
         text=True,
     )
+    watch(process.pid)
     wait_for_records(business, 1)
     process.terminate()
     _, log = process.communicate(timeout=30)

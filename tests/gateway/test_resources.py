@@ -101,7 +101,8 @@ def test_amounts_compare_as_amounts(ours: int, theirs: int) -> None:
     st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=3)
 )
 def test_any_json_reads_without_an_error(raw: object) -> None:
-    for resource in (RECURRING_PAYMENTS, PAYMENT_LINKS, INVOICES):
+    every: tuple[Resource[Any], ...] = (RECURRING_PAYMENTS, PAYMENT_LINKS, INVOICES)
+    for resource in every:
         names = [wired.name for _, wired in resource.wired]
         fields = resource.from_wire(dict.fromkeys(names, raw))
         resource.to_wire(fields)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from billing.core.outcomes import CreateOutcome, OutcomeKind
+from billing.gateway import MilestonGateway
 from tests.support.ports import free_port
 from tests.support.scripted_api import (
     BUSINESS_ID,
@@ -115,7 +116,7 @@ def test_a_text_that_is_no_unicode_is_refused_before_sending() -> None:
 def test_a_key_that_no_header_carries_is_unauthorized(key: str, which: int) -> None:
     api, run = run_script(echo())
 
-    async def scene(made: Any) -> CreateOutcome:
+    async def scene(made: MilestonGateway) -> CreateOutcome:
         made._payments.wire._credentials = lambda: (key, BUSINESS_ID) if which == 0 else (KEY, key)
         return await made.create(payment(), LATER)
 
@@ -131,7 +132,7 @@ def test_a_key_that_cannot_be_read_is_unauthorized() -> None:
 
     api, run = run_script(echo())
 
-    async def scene(made: Any) -> CreateOutcome:
+    async def scene(made: MilestonGateway) -> CreateOutcome:
         made._payments.wire._credentials = unreadable
         return await made.create(payment(), LATER)
 

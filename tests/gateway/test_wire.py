@@ -3,12 +3,11 @@
 import asyncio
 import gc
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 
 from billing.core.outcomes import CreateOutcome, OutcomeKind
-from billing.gateway import wire
+from billing.gateway import MilestonGateway, wire
 from tests.support.scripted_api import (
     LATER,
     NOW,
@@ -47,7 +46,7 @@ def test_nothing_is_sent_when_connecting_took_too_long() -> None:
     """The first look is at connecting, the second right before the bytes go to the socket."""
     api, run = run_script(echo(), clock=Clock(0, 60))
 
-    async def scene(made: Any) -> CreateOutcome:
+    async def scene(made: MilestonGateway) -> CreateOutcome:
         outcome = await made.create(payment(), LATER)
         await asyncio.sleep(0.05)
         return outcome
@@ -59,7 +58,7 @@ def test_nothing_is_sent_when_connecting_took_too_long() -> None:
 def test_nothing_is_sent_late_on_a_warm_connection() -> None:
     api, run = run_script(echo(), echo(), echo())
 
-    async def scene(made: Any) -> list[CreateOutcome]:
+    async def scene(made: MilestonGateway) -> list[CreateOutcome]:
         first = await made.create(payment(), LATER)
         late = await made.create(payment(), NOW)
         return [first, late, await made.create(payment(), LATER)]
@@ -76,7 +75,7 @@ def test_a_connection_closed_while_idle_is_not_used() -> None:
 
     api, run = run_script(answer_and_close, echo())
 
-    async def scene(made: Any) -> list[OutcomeKind]:
+    async def scene(made: MilestonGateway) -> list[OutcomeKind]:
         first = await made.create(payment(), LATER)
         await asyncio.sleep(0.05)
         return [first.kind, (await made.create(payment(), LATER)).kind]
@@ -89,7 +88,7 @@ def test_a_connection_closed_as_the_payment_arrives_is_unknown() -> None:
     """The server has read it all; it may have acted on it."""
     api, run = run_script(echo(), raw(b""), echo())
 
-    async def scene(made: Any) -> list[CreateOutcome]:
+    async def scene(made: MilestonGateway) -> list[CreateOutcome]:
         return [await made.create(payment(), LATER) for _ in range(3)]
 
     first, lost, last = run(scene)
@@ -101,7 +100,7 @@ def test_a_connection_idle_for_long_is_not_used(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(wire, "_IDLE_SECONDS", 0.02)
     api, run = run_script(echo(), echo())
 
-    async def scene(made: Any) -> None:
+    async def scene(made: MilestonGateway) -> None:
         await made.create(payment(), LATER)
         await asyncio.sleep(0.05)
         await made.create(payment(), LATER)
@@ -120,7 +119,7 @@ def test_an_unasked_answer_is_not_taken_for_ours() -> None:
 
     api, run = run_script(answer_twice, echo(remote_id="rp_2"))
 
-    async def scene(made: Any) -> list[CreateOutcome]:
+    async def scene(made: MilestonGateway) -> list[CreateOutcome]:
         return [await made.create(payment(), LATER) for _ in range(3)]
 
     first, second, third = run(scene)
@@ -140,7 +139,7 @@ def test_bytes_that_came_while_idle_give_the_connection_up() -> None:
 
     api, run = run_script(answer_and_complain, echo())
 
-    async def scene(made: Any) -> list[OutcomeKind]:
+    async def scene(made: MilestonGateway) -> list[OutcomeKind]:
         first = await made.create(payment(), LATER)
         await asyncio.sleep(0.06)
         return [first.kind, (await made.create(payment(), LATER)).kind]
@@ -164,7 +163,7 @@ def test_after_a_time_out_the_connection_is_closed() -> None:
 
     api, run = run_script(watch, echo(), timeout_seconds=0.1)
 
-    async def scene(made: Any) -> list[OutcomeKind]:
+    async def scene(made: MilestonGateway) -> list[OutcomeKind]:
         first = await made.create(payment(), LATER)
         await closed.wait()
         return [first.kind, (await made.create(payment(), LATER)).kind]
@@ -177,7 +176,7 @@ def test_after_a_time_out_the_connection_is_closed() -> None:
 def test_a_cancelled_create_is_raised_and_its_connection_closed(after_seconds: float) -> None:
     api, run = run_script(never_answer, never_answer, never_answer)
 
-    async def scene(made: Any) -> None:
+    async def scene(made: MilestonGateway) -> None:
         task = asyncio.create_task(made.create(payment(), LATER))
         await asyncio.sleep(after_seconds)
         task.cancel()
@@ -225,7 +224,7 @@ def test_cancelling_many_at_once_leaves_the_rest_working() -> None:
     all_there = asyncio.Event()
     api, run = run_script(*[never] * 20, *[echo()] * 20)
 
-    async def scene(made: Any) -> list[OutcomeKind]:
+    async def scene(made: MilestonGateway) -> list[OutcomeKind]:
         tasks = [asyncio.create_task(made.create(payment(), LATER)) for _ in range(20)]
         await all_there.wait()
         for task in tasks:
@@ -245,7 +244,7 @@ def test_closing_lets_a_call_under_way_end() -> None:
 
     _, run = run_script(slow)
 
-    async def scene(made: Any) -> CreateOutcome:
+    async def scene(made: MilestonGateway) -> CreateOutcome:
         task = asyncio.create_task(made.create(payment(), LATER))
         await asyncio.sleep(0.02)
         await made.close()
@@ -261,7 +260,7 @@ def test_closing_lets_a_call_under_way_end() -> None:
 def test_the_warmest_connection_is_used_first() -> None:
     api, run = run_script(*[reply(400, {})] * 12)
 
-    async def scene(made: Any) -> None:
+    async def scene(made: MilestonGateway) -> None:
         await asyncio.gather(*(made.create(payment(), LATER) for _ in range(4)))
         for _ in range(8):
             await made.create(payment(), LATER)

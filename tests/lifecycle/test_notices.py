@@ -10,7 +10,7 @@ from billing.core.states import NoticeState as S
 from billing.lifecycle import notices as outbox
 from billing.store import notices
 from billing.store.connection import Database
-from tests.support.databases import NOW, TODAY, a_payment, a_subscription
+from tests.support.databases import NOW, TODAY, a_payment, a_subscription, changed
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 BEGINNING = (datetime.min.replace(tzinfo=UTC), 0)
@@ -20,13 +20,15 @@ LEASE = NOW + 15 * MINUTE
 def queue(db: Database, *keys: str, **changes: Any) -> list[int]:
     """Queue a notice for each key; answers their ids."""
     with db.transaction() as tx:
-        queued = outbox.queue(tx, [outbox.new_notice(K.NEXT_PAYMENT_DUE, key, NOW) | changes for key in keys])
+        queued = outbox.queue(
+            tx, [changed(outbox.new_notice(K.NEXT_PAYMENT_DUE, key, NOW), **changes) for key in keys]
+        )
         assert queued == len(keys)
         by_key = {row.dedupe_key: row.id for row in notices.listing(tx)}
     return [by_key[key] for key in keys]
 
 
-def claimed(row_id: int) -> dict[str, Any]:
+def claimed(row_id: int) -> outbox.Claim:
     return {
         "id": row_id,
         "tries": 0,
@@ -38,8 +40,8 @@ def claimed(row_id: int) -> dict[str, Any]:
     }
 
 
-def finished(row_id: int, state: S = S.SENT, **changes: Any) -> dict[str, Any]:
-    return {
+def finished(row_id: int, state: S = S.SENT, **changes: Any) -> outbox.Finished:
+    row: outbox.Finished = {
         "id": row_id,
         "state": state.value,
         "server_reply": "250 ok",
@@ -47,7 +49,8 @@ def finished(row_id: int, state: S = S.SENT, **changes: Any) -> dict[str, Any]:
         "next_try_at": NOW,
         "tries": 1,
         "raw": None,
-    } | changes
+    }
+    return changed(row, **changes)
 
 
 def claim(db: Database, *ids: int, run: str = "run-1") -> None:
@@ -55,7 +58,7 @@ def claim(db: Database, *ids: int, run: str = "run-1") -> None:
         outbox.claim(tx, [claimed(row_id) for row_id in ids], run, LEASE)
 
 
-def finish(db: Database, *rows: dict[str, Any], run: str = "run-1") -> None:
+def finish(db: Database, *rows: outbox.Finished, run: str = "run-1") -> None:
     with db.transaction() as tx:
         known = {row.id: row for row in notices.listing(tx)}
         outbox.finish(tx, f"run:{run}", run, [(known[row["id"]], row, NOW) for row in rows])
@@ -294,7 +297,7 @@ def test_an_unknown_notice_goes_out_again_while_tries_are_left(
 ) -> None:
     (row_id,) = queue(db, "key")
     claim(db, row_id)
-    finish(db, finished(row_id, S.UNKNOWN, raw=b"raw") | changes)
+    finish(db, changed(finished(row_id, S.UNKNOWN, raw=b"raw"), **changes))
     with db.transaction() as tx:
         assert outbox.requeue_unknown(tx, NOW, 11) == queued
     row = found(db, row_id)

@@ -77,7 +77,13 @@ def recover(db: Database, now: Any = WRITTEN, exclusive: bool = True, limit: int
 
 
 def test_an_intent_is_the_payments_state_and_a_new_attempt(db: Database) -> None:
-    old = {"absent_looks": 2, "absent_at": NOW, "look_step": 3, "next_look_at": NOW, "cause": "old"}
+    old: dict[str, Any] = {
+        "absent_looks": 2,
+        "absent_at": NOW,
+        "look_step": 3,
+        "next_look_at": NOW,
+        "cause": "old",
+    }
     (taken,) = intended(db, **old)
     row = payment(db)
     assert (row.state, row.run_id, row.attempts) == ("sending", "run-1", 1)
@@ -258,6 +264,7 @@ def test_a_payment_that_was_found_is_opened_likewise(db: Database, old: PaymentS
     found = a_payment(db, a_subscription(db), state=old, cause="lost", next_look_at=NOW)
     with db.transaction() as tx:
         row = payments.find(tx, found)
+        assert row is not None
         found_there = [Found(row, "remote-1", DONE)]
         queued = open_payments(tx, "run:2", WRITTEN, TODAY, old, found_there, EventAction.ADOPTED)
     assert queued == 1
@@ -272,6 +279,7 @@ def test_opening_what_somebody_else_moved_stops_everything(db: Database) -> None
     found = a_payment(db, a_subscription(db), state="void")
     with db.transaction() as tx:
         row = payments.find(tx, found)
+        assert row is not None
     opened, old = [Found(row, "remote-1", DONE)], PaymentState.UNKNOWN
     with pytest.raises(RuntimeError, match="moved by another worker"), db.transaction() as tx:
         open_payments(tx, "run:2", NOW, TODAY, old, opened, EventAction.ADOPTED)

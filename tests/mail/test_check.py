@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -17,23 +18,23 @@ SETTINGS = Settings()
 CREATED = '{% extends "shipped/payment_created.html" %}'
 
 
-def check(folder, **files):
+def check(folder: Path, **files: str) -> list[str]:
     for name, text in files.items():
         path = folder / re.sub("_(subject_txt|html|txt)$", lambda m: "." + m[1].replace("_", "."), name)
         path.write_text(text, "utf-8")
     return check_templates(SETTINGS, folder, [NoticeKind.PAYMENT_CREATED], ["en"])
 
 
-def test_the_shipped_templates_have_no_fault():
+def test_the_shipped_templates_have_no_fault() -> None:
     assert check_templates(SETTINGS, None) == []
     assert check(shipped_templates()) == []
 
 
-def test_a_folder_that_is_not_there_has_no_fault(tmp_path):
+def test_a_folder_that_is_not_there_has_no_fault(tmp_path: Path) -> None:
     assert check(tmp_path / "none") == []
 
 
-def test_a_good_override_has_no_fault(tmp_path):
+def test_a_good_override_has_no_fault(tmp_path: Path) -> None:
     assert check(tmp_path, payment_created_html=CREATED + "{% block intro %}<p>Hi</p>{% endblock %}") == []
 
 
@@ -92,13 +93,13 @@ def test_a_good_override_has_no_fault(tmp_path):
         ("layout_html", "{% if %}", r"layout\.html, line 1: Expected an expression"),
     ],
 )
-def test_a_fault_is_one_clear_line(tmp_path, name, text, fault):
+def test_a_fault_is_one_clear_line(tmp_path: Path, name: str, text: str, fault: str) -> None:
     faults = check(tmp_path, **{name: text})
     assert [line for line in faults if re.search(fault, line)], faults
     assert all("\n" not in line for line in faults)
 
 
-def test_all_faults_of_all_kinds_are_told_at_once(tmp_path):
+def test_all_faults_of_all_kinds_are_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "payment_created.txt").write_text("{{ x }}")
     (tmp_path / "run_digest.html").write_text("<p>")
     kinds = [NoticeKind.RUN_DIGEST, NoticeKind.PAYMENT_CREATED]
@@ -109,7 +110,7 @@ def test_all_faults_of_all_kinds_are_told_at_once(tmp_path):
     ]
 
 
-def test_a_block_inside_an_overridden_block_may_be_new(tmp_path):
+def test_a_block_inside_an_overridden_block_may_be_new(tmp_path: Path) -> None:
     own = CREATED + "{% block intro %}{% block mine %}<p>Hi</p>{% endblock %}{% endblock %}"
     assert check(tmp_path, payment_created_html=own) == []
 
@@ -125,7 +126,7 @@ def test_a_block_inside_an_overridden_block_may_be_new(tmp_path):
         ("<!--[if mso]><table><![endif]--><p>&lt;b&gt;</p>", []),
     ],
 )
-def test_html_is_read_as_a_browser_would(page, faults):
+def test_html_is_read_as_a_browser_would(page: str, faults: list[str]) -> None:
     assert html_faults(page) == faults
 
 
@@ -133,7 +134,7 @@ def test_html_is_read_as_a_browser_would(page, faults):
     ("colours", "ratio"),
     [(("#000000", "#ffffff"), 21), (("#767676", "#ffffff"), 4.54), (("#123456", "#123456"), 1)],
 )
-def test_contrast_is_that_of_wcag(colours, ratio):
+def test_contrast_is_that_of_wcag(colours: tuple[str, str], ratio: float) -> None:
     assert contrast(*colours) == pytest.approx(ratio, abs=0.005)
     assert contrast(*reversed(colours)) == contrast(*colours)
 
@@ -142,12 +143,12 @@ def test_contrast_is_that_of_wcag(colours, ratio):
 
 
 @pytest.fixture(scope="module")
-def preview(tmp_path_factory):
+def preview(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Settings(business=Business(name="<N&N>", locale="de"))
     return write_preview(settings, None, tmp_path_factory.mktemp("preview") / "new" / "folder")
 
 
-def test_the_preview_shows_every_kind_in_every_language(preview):
+def test_the_preview_shows_every_kind_in_every_language(preview: Path) -> None:
     text = preview.read_text("utf-8")
     names = set(re.findall('data-name="([^"]*)"', text))
     for kind in NoticeKind:
@@ -160,14 +161,14 @@ def test_the_preview_shows_every_kind_in_every_language(preview):
     assert '"de, ordinary"' in text
 
 
-def test_light_and_dark_do_not_depend_on_the_readers_system(preview):
+def test_light_and_dark_do_not_depend_on_the_readers_system(preview: Path) -> None:
     light = (preview.parent / "payment_created.en.ordinary.light.html").read_text("utf-8")
     dark = (preview.parent / "payment_created.en.ordinary.dark.html").read_text("utf-8")
     assert light.replace("@media not all", "@media all") == dark != light
     assert "prefers-color-scheme:" not in light + dark
 
 
-def test_a_preview_of_broken_templates_says_what_is_broken(tmp_path):
+def test_a_preview_of_broken_templates_says_what_is_broken(tmp_path: Path) -> None:
     (tmp_path / "layout.html").write_text("{{ x }}")
     with pytest.raises(TemplateError, match=r"layout\.html, line 1"):
         write_preview(SETTINGS, tmp_path, tmp_path / "out")

@@ -13,7 +13,7 @@ from billing.core.money import MAX_AMOUNT_MICROS, format_amount
 from billing.mail.i18n import LANGUAGES, NO_BREAK_SPACE, formats_for
 
 
-def amount(tag, micros):
+def amount(tag: str | None, micros: int) -> str:
     return formats_for(tag, "en").amount(micros).replace(NO_BREAK_SPACE, " ")
 
 
@@ -30,7 +30,7 @@ def amount(tag, micros):
         ("pt-PT", "1 234,50 USDC"),
     ],
 )
-def test_a_region_writes_amounts_its_own_way(tag, expected):
+def test_a_region_writes_amounts_its_own_way(tag: str | None, expected: str) -> None:
     assert amount(tag, 1_234_500_000) == expected
 
 
@@ -47,17 +47,17 @@ def test_a_region_writes_amounts_its_own_way(tag, expected):
         (MAX_AMOUNT_MICROS, "999,999,999.999999 USDC"),
     ],
 )
-def test_an_amount_has_two_to_six_places(micros, expected):
+def test_an_amount_has_two_to_six_places(micros: int, expected: str) -> None:
     assert amount("en", micros) == expected
 
 
-def test_no_line_can_break_between_the_number_and_its_unit():
+def test_no_line_can_break_between_the_number_and_its_unit() -> None:
     assert formats_for("en", "en").amount(1_000_000) == "1.00\xa0USDC"
 
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(0, MAX_AMOUNT_MICROS), st.sampled_from(LANGUAGES))
-def test_an_amount_is_exact_in_every_language(micros, language):
+def test_an_amount_is_exact_in_every_language(micros: int, language: str) -> None:
     formats = formats_for(language, "en")
     symbols = formats.locale.number_symbols["latn"]
     number = formats.amount(micros).removesuffix("\xa0USDC")
@@ -77,11 +77,11 @@ def test_an_amount_is_exact_in_every_language(micros, language):
         ("pt", "3 de dezembro de 2026"),
     ],
 )
-def test_dates_are_written_out(tag, expected):
+def test_dates_are_written_out(tag: str | None, expected: str) -> None:
     assert formats_for(tag, "en").day(date(2026, 12, 3)) == expected
 
 
-def test_a_period_says_its_month_and_year_once():
+def test_a_period_says_its_month_and_year_once() -> None:
     first, last = date(2026, 12, 1), date(2026, 12, 31)
     assert formats_for("de", "en").period(first, last) == "1.–31. Dez. 2026"
     assert formats_for("de", "en").period(first, date(2027, 1, 14)) == "1. Dez. 2026 – 14. Jan. 2027".replace(
@@ -89,7 +89,7 @@ def test_a_period_says_its_month_and_year_once():
     )
 
 
-def test_a_period_of_one_day_is_that_day():
+def test_a_period_of_one_day_is_that_day() -> None:
     assert formats_for("de", "en").period(date(2026, 12, 1), date(2026, 12, 1)) == "1. Dez. 2026"
 
 
@@ -110,17 +110,19 @@ def test_a_period_of_one_day_is_that_day():
         ("../../etc", "de", "en"),
     ],
 )
-def test_a_locale_falls_back_to_its_language_and_an_unknown_one_to_english(tag, default, language):
+def test_a_locale_falls_back_to_its_language_and_an_unknown_one_to_english(
+    tag: str | None, default: str, language: str
+) -> None:
     assert formats_for(tag, default).language == language
 
 
-def test_an_english_mail_to_japan_has_english_dates():
+def test_an_english_mail_to_japan_has_english_dates() -> None:
     assert formats_for("ja_JP", "en").day(date(2026, 12, 3)) == "December 3, 2026"
 
 
 @settings(deadline=None)
 @given(st.one_of(st.text(max_size=30), st.from_regex(r"\A(de|en|fr|es|pt)[-_][A-Za-z0-9_@.-]{0,12}\Z")))
-def test_no_text_in_the_locale_column_can_stop_a_mail(tag):
+def test_no_text_in_the_locale_column_can_stop_a_mail(tag: str | None) -> None:
     formats = formats_for(tag, "en")
     assert formats.language in LANGUAGES
     assert formats.amount(1_500_000).endswith("USDC")

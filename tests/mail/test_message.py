@@ -9,16 +9,17 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from email.header import decode_header, make_header
 from email.headerregistry import Address
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from email.policy import SMTP, default
 from email.utils import parseaddr
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.config.schema import Business, Mail, Settings
-from billing.core.notices import NoticeFacts
+from billing.core.notices import NoticeFacts, RenderedMail
 from billing.core.states import NoticeKind
 from billing.errors import TemplateError
 from billing.mail.message import CalendarPart, Content, MessageBuilder, one_line
@@ -51,11 +52,13 @@ NASTY = st.text(
 )
 
 
-def build(letter=LETTER, content=CONTENT, config=SETTINGS, now=NOW):
+def build(
+    letter: NoticeFacts = LETTER, content: Content = CONTENT, config: Settings = SETTINGS, now: datetime = NOW
+) -> RenderedMail:
     return MessageBuilder(config).build(letter, content, now)
 
 
-def parse(mail):
+def parse(mail: RenderedMail) -> EmailMessage:
     message = email.message_from_bytes(mail.raw, policy=default)
     assert not message.defects
     for part in message.walk():
@@ -65,15 +68,19 @@ def parse(mail):
     return message
 
 
-def parts_of(message):
-    return [part for part in message.walk() if not part.is_multipart()]
+def parts_of(message: EmailMessage) -> list[MIMEPart]:
+    parts = [part for part in message.walk() if not part.is_multipart()]
+    assert all(isinstance(part, MIMEPart) for part in parts)
+    return cast("list[MIMEPart]", parts)
 
 
-def content_of(part):
-    return part.get_payload(decode=True).decode("utf-8")
+def content_of(part: MIMEPart) -> str:
+    payload = part.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    return payload.decode("utf-8")
 
 
-def name_in(mail, header):
+def name_in(mail: RenderedMail, header: str) -> str:
     """A display name as RFC 2047 has it. The newer parser keeps the spaces between encoded words."""
     folded = email.message_from_bytes(mail.raw)[header]
     phrase, address = parseaddr(folded.replace("\r\n", ""))
@@ -84,7 +91,7 @@ def name_in(mail, header):
 # --- headers ---------------------------------------------------------------------------------------
 
 
-def test_every_header_is_what_email_message_would_write():
+def test_every_header_is_what_email_message_would_write() -> None:
     oracle = EmailMessage(policy=SMTP)
     oracle["From"] = Address("Nordlicht Studios", addr_spec="billing@nordlicht.example")
     oracle["Reply-To"] = "help@nordlicht.example"
@@ -109,7 +116,7 @@ def test_every_header_is_what_email_message_would_write():
         assert ours.get_content() == theirs.get_content()
 
 
-def test_a_message_says_that_a_program_sent_it_and_nothing_of_mailing_lists():
+def test_a_message_says_that_a_program_sent_it_and_nothing_of_mailing_lists() -> None:
     message = parse(build())
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["MIME-Version"] == "1.0"
@@ -118,7 +125,7 @@ def test_a_message_says_that_a_program_sent_it_and_nothing_of_mailing_lists():
         assert absent not in message
 
 
-def test_the_date_is_the_given_instant_in_utc():
+def test_the_date_is_the_given_instant_in_utc() -> None:
     berlin = timezone(timedelta(hours=1))
     assert (
         parse(build(now=datetime(2026, 12, 3, 9, 0, 5, tzinfo=berlin)))["Date"]
@@ -126,12 +133,12 @@ def test_the_date_is_the_given_instant_in_utc():
     )
 
 
-def test_a_naive_time_is_refused():
+def test_a_naive_time_is_refused() -> None:
     with pytest.raises(ValueError, match="aware"):
         build(now=datetime(2026, 12, 3))  # noqa: DTZ001
 
 
-def test_the_message_id_follows_from_the_dedupe_key_alone():
+def test_the_message_id_follows_from_the_dedupe_key_alone() -> None:
     mail = build()
     again = build(replace(LETTER, to_name="Someone Else"), now=NOW + timedelta(days=2))
     other = build(replace(LETTER, dedupe_key="created:studio-0042:2027-01-06"))
@@ -141,7 +148,7 @@ def test_the_message_id_follows_from_the_dedupe_key_alone():
     assert other.message_id != mail.message_id
 
 
-def test_all_notices_of_one_payment_share_a_thread():
+def test_all_notices_of_one_payment_share_a_thread() -> None:
     reminder, overdue = (parse(build(replace(LETTER, dedupe_key=key))) for key in ("a", "b"))
     other = parse(build(replace(LETTER, thread="another")))
     assert reminder["References"] == reminder["In-Reply-To"] == overdue["References"]
@@ -151,16 +158,16 @@ def test_all_notices_of_one_payment_share_a_thread():
     assert other["X-Entity-Ref-ID"] != reminder["X-Entity-Ref-ID"]
 
 
-def test_a_notice_without_a_thread_refers_to_nothing():
+def test_a_notice_without_a_thread_refers_to_nothing() -> None:
     message = parse(build(replace(LETTER, thread="")))
     assert not {"References", "In-Reply-To", "X-Entity-Ref-ID"} & set(message.keys())
 
 
-def test_replies_go_to_the_sender_where_no_support_address_is_set():
+def test_replies_go_to_the_sender_where_no_support_address_is_set() -> None:
     assert "Reply-To" not in parse(build(config=Settings(mail=SETTINGS.mail)))
 
 
-def test_the_envelope_and_the_hash_describe_the_raw_bytes():
+def test_the_envelope_and_the_hash_describe_the_raw_bytes() -> None:
     mail = build()
     assert (mail.sender, mail.recipient) == ("billing@nordlicht.example", "amina@example.com")
     assert mail.sha256 == hashlib.sha256(mail.raw).hexdigest()
@@ -186,7 +193,7 @@ def test_the_envelope_and_the_hash_describe_the_raw_bytes():
         ".",
     ],
 )
-def test_a_name_comes_back_as_it_was(name):
+def test_a_name_comes_back_as_it_was(name: str) -> None:
     mail = build(replace(LETTER, to_name=name))
     assert name_in(mail, "To") == name[:120]
     assert parse(mail)["To"].addresses[0].addr_spec == "amina@example.com"
@@ -194,7 +201,7 @@ def test_a_name_comes_back_as_it_was(name):
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(NASTY)
-def test_no_name_can_break_a_header(name):
+def test_no_name_can_break_a_header(name: str) -> None:
     mail = build(replace(LETTER, to_name=name))
     message = parse(mail)
     assert len(message["To"].addresses) == 1
@@ -205,7 +212,7 @@ def test_no_name_can_break_a_header(name):
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(NASTY)
-def test_no_subject_can_break_a_header(subject):
+def test_no_subject_can_break_a_header(subject: str) -> None:
     mail = build(content=replace(CONTENT, subject=subject))
     message = parse(mail)
     assert message["Subject"] == mail.subject
@@ -216,7 +223,7 @@ def test_no_subject_can_break_a_header(subject):
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(NASTY)
-def test_a_business_name_can_be_anything_that_the_configuration_allows(name):
+def test_a_business_name_can_be_anything_that_the_configuration_allows(name: str) -> None:
     config = Settings.model_construct(business=Business.model_construct(name=name, support_address=""))
     message = parse(build(config=config))
     assert message["From"].addresses[0].addr_spec == "billing@example.com"
@@ -225,7 +232,7 @@ def test_a_business_name_can_be_anything_that_the_configuration_allows(name):
 @pytest.mark.parametrize(
     "smuggled", ["x\r\nBcc: all@example.com", "x\nBcc: a@b.example", "x\rBcc: a@b.example", "x\0y"]
 )
-def test_line_ends_become_spaces(smuggled):
+def test_line_ends_become_spaces(smuggled: str) -> None:
     mail = build(replace(LETTER, to_name=smuggled), replace(CONTENT, subject=smuggled))
     message = parse(mail)
     assert "Bcc" not in message
@@ -233,18 +240,18 @@ def test_line_ends_become_spaces(smuggled):
     assert message["Subject"] == one_line(smuggled) == re.sub(r"[\r\n\0]+", " ", smuggled)
 
 
-def test_marks_that_turn_the_writing_direction_are_left_out():
+def test_marks_that_turn_the_writing_direction_are_left_out() -> None:
     assert one_line("a\u202eb\u2066c") == "abc"
     assert one_line("نا\u200cم") == "نا\u200cم"  # a joiner belongs to the word
 
 
-def test_spaces_are_counted_once():
+def test_spaces_are_counted_once() -> None:
     assert one_line("  a \n  b ") == "a b"
 
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(NASTY)
-def test_one_line_is_one_line_and_says_so_twice(text):
+def test_one_line_is_one_line_and_says_so_twice(text: str) -> None:
     line = one_line(text)
     assert len(line.splitlines()) <= 1
     assert one_line(line) == line
@@ -254,7 +261,7 @@ def test_one_line_is_one_line_and_says_so_twice(text):
 # --- addresses -------------------------------------------------------------------------------------
 
 
-def test_an_international_domain_travels_as_punycode():
+def test_an_international_domain_travels_as_punycode() -> None:
     mail = build(replace(LETTER, to_address="amina@bücher.example"))
     assert mail.recipient == "amina@xn--bcher-kva.example"
     assert parse(mail)["To"].addresses[0].addr_spec == mail.recipient
@@ -278,13 +285,13 @@ def test_an_international_domain_travels_as_punycode():
         "",
     ],
 )
-def test_an_address_that_no_server_would_take_is_refused_without_repeating_it(address):
+def test_an_address_that_no_server_would_take_is_refused_without_repeating_it(address: str) -> None:
     with pytest.raises(TemplateError, match="studio-0042") as caught:
         build(replace(LETTER, to_address=address))
     assert not address or address not in str(caught.value)
 
 
-def test_an_unusable_from_address_names_its_key():
+def test_an_unusable_from_address_names_its_key() -> None:
     with pytest.raises(TemplateError, match=r"mail\.from_address"):
         MessageBuilder(Settings(mail=Mail(from_address="a..b@example.com")))
 
@@ -292,7 +299,7 @@ def test_an_unusable_from_address_names_its_key():
 # --- bodies ----------------------------------------------------------------------------------------
 
 
-def test_text_comes_first_and_html_last():
+def test_text_comes_first_and_html_last() -> None:
     assert [part.get_content_type() for part in parts_of(parse(build()))] == ["text/plain", "text/html"]
 
 
@@ -307,7 +314,7 @@ def test_text_comes_first_and_html_last():
         ("no line end, but ü", "base64"),
     ],
 )
-def test_the_encoding_that_fits_is_used(text, encoding):
+def test_the_encoding_that_fits_is_used(text: str, encoding: str) -> None:
     part = parts_of(parse(build(content=replace(CONTENT, text=text))))[0]
     assert part["Content-Transfer-Encoding"] == encoding
     assert content_of(part).replace("\r\n", "\n") == text
@@ -315,7 +322,7 @@ def test_the_encoding_that_fits_is_used(text, encoding):
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(st.text(max_size=3000), st.text(st.sampled_from("ab .=-\n\r\tü漢"), max_size=2500))
-def test_any_text_comes_back(text, html):
+def test_any_text_comes_back(text: str, html: str) -> None:
     mail = build(content=replace(CONTENT, text=text, html=html))
     got = [content_of(part) for part in parts_of(parse(mail))]
     sent = [value.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n") for value in (text, html)]
@@ -326,18 +333,18 @@ def test_any_text_comes_back(text, html):
     assert mail.raw.isascii()
 
 
-def test_html_is_plain_ascii_with_references():
+def test_html_is_plain_ascii_with_references() -> None:
     part = parts_of(parse(build(content=replace(CONTENT, html="<p title='ü'>漢</p>\n"))))[1]
     assert content_of(part) == "<p title='&#252;'>&#28450;</p>\r\n"
 
 
-def test_a_style_sheet_keeps_its_characters_because_references_mean_nothing_there():
+def test_a_style_sheet_keeps_its_characters_because_references_mean_nothing_there() -> None:
     html = "<style>li::before{content:'→'}</style>\n<p>ü</p>\n"
     part = parts_of(parse(build(content=replace(CONTENT, html=html))))[1]
     assert content_of(part) == html.replace("\n", "\r\n")
 
 
-def test_a_text_that_holds_the_boundary_does_not_end_the_part():
+def test_a_text_that_holds_the_boundary_does_not_end_the_part() -> None:
     boundary = parse(build()).get_boundary()
     text = f"Hello\n--{boundary}--\nstill here\n"
     message = parse(build(content=replace(CONTENT, text=text)))
@@ -345,7 +352,7 @@ def test_a_text_that_holds_the_boundary_does_not_end_the_part():
     assert content_of(parts_of(message)[0]) == text.replace("\n", "\r\n")
 
 
-def test_a_calendar_is_attached_beside_the_alternatives():
+def test_a_calendar_is_attached_beside_the_alternatives() -> None:
     calendar = CalendarPart("PUBLISH", "BEGIN:VCALENDAR\r\nSUMMARY:Zahlung fällig\r\nEND:VCALENDAR\r\n")
     message = parse(build(content=replace(CONTENT, calendar=calendar)))
     assert message.get_content_type() == "multipart/mixed"

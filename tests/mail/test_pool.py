@@ -11,7 +11,7 @@ import pytest
 from billing.core.notices import Delivery, DeliveryKind
 from billing.errors import ConfigError, MailError
 from billing.mail.smtp import SmtpTransport
-from tests.support.smtp_server import Cut, Fault, Say, SmtpServer, Stall, a_mail, mail_settings
+from tests.support.smtp_server import Action, Cut, Fault, Say, SmtpServer, Stall, a_mail, mail_settings
 
 SENT, RETRY, FAILED, UNKNOWN, NOT_SENT = DeliveryKind
 TOO_MANY = Say("421 4.7.0 too many connections from you")
@@ -201,7 +201,7 @@ def test_sending_in_the_clear_is_refused_for_any_other_machine() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_happens_every_message_is_accounted_for_and_there_at_most_once(seed: int) -> None:
     chance = random.Random(seed)
-    actions = [
+    actions: list[Action] = [
         Cut(),
         Cut(reset=True),
         Cut(keep=True),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from email.policy import default
 from functools import lru_cache
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from billing.config.schema import Business, Mail, Settings
 from billing.core.notices import DigestItem
 from billing.core.states import NoticeKind
 from billing.errors import TemplateError
+from billing.mail.message import Content
 from billing.mail.render import Renderer
 from billing.mail.samples import SAMPLE_NOW, sample_letter
 
@@ -27,11 +29,17 @@ TO_SUBSCRIBERS = [kind for kind in NoticeKind if kind != NoticeKind.RUN_DIGEST]
 
 
 @lru_cache
-def renderer_of(business):
+def renderer_of(business: Business) -> Renderer:
     return Renderer(Settings(business=business))
 
 
-def say(kind, business=BUSINESS, now=SAMPLE_NOW, locale="en", **changes):
+def say(
+    kind: NoticeKind,
+    business: Business = BUSINESS,
+    now: datetime = SAMPLE_NOW,
+    locale: str | None = "en",
+    **changes: Any,
+) -> Content:
     """The content of a sample notice; its no-break spaces as plain ones, to compare sentences."""
     content = renderer_of(business).content(replace(sample_letter(kind, locale), **changes), now)
     return replace(content, text=content.text.replace("\xa0", " "), html=content.html.replace("\xa0", " "))
@@ -41,7 +49,7 @@ def say(kind, business=BUSINESS, now=SAMPLE_NOW, locale="en", **changes):
 
 
 @pytest.mark.parametrize("kind", TO_SUBSCRIBERS)
-def test_both_parts_say_who_writes_about_what_and_why(kind):
+def test_both_parts_say_who_writes_about_what_and_why(kind: NoticeKind) -> None:
     content = say(kind)
     for part in (content.text, content.html):
         assert "Hello Amina Okafor," in part
@@ -52,7 +60,7 @@ def test_both_parts_say_who_writes_about_what_and_why(kind):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TO_SUBSCRIBERS if kind.startswith(("payment", "next"))])
-def test_both_parts_say_amount_due_date_period_plan_and_reference(kind):
+def test_both_parts_say_amount_due_date_period_plan_and_reference(kind: NoticeKind) -> None:
     content = say(kind)
     for label, value in {
         "Amount": "49.90 USDC",
@@ -69,7 +77,7 @@ def test_both_parts_say_amount_due_date_period_plan_and_reference(kind):
         assert row[1] == value
 
 
-def test_subjects_say_merchant_what_amount_and_date():
+def test_subjects_say_merchant_what_amount_and_date() -> None:
     assert [say(kind).subject for kind in NoticeKind] == [
         "Nordlicht Studios: upcoming payment of 49.90 USDC due on December 6, 2026",
         "Nordlicht Studios: payment of 49.90 USDC due on December 6, 2026",
@@ -81,7 +89,7 @@ def test_subjects_say_merchant_what_amount_and_date():
     ]
 
 
-def test_the_subject_stays_the_same_through_dunning():
+def test_the_subject_stays_the_same_through_dunning() -> None:
     kind = NoticeKind.PAYMENT_OVERDUE
     steps = {
         say(kind, days=days, final_action=action).subject
@@ -98,7 +106,7 @@ def test_the_subject_stays_the_same_through_dunning():
 @pytest.mark.parametrize(
     "kind", [NoticeKind.PAYMENT_CREATED, NoticeKind.PAYMENT_OVERDUE, NoticeKind.SUBSCRIPTION_PAUSED]
 )
-def test_the_pay_link_is_a_button_and_can_be_copied(kind):
+def test_the_pay_link_is_a_button_and_can_be_copied(kind: NoticeKind) -> None:
     url = "https://pay.example.com/checkout?id=1&kind=recurring"
     content = say(kind, pay_url=url)
     assert f"Pay 49.90 USDC here:\n{url}\n" in content.text
@@ -109,7 +117,7 @@ def test_the_pay_link_is_a_button_and_can_be_copied(kind):
 
 
 @pytest.mark.parametrize("kind", TO_SUBSCRIBERS)
-def test_without_a_pay_link_there_is_no_button_and_no_dead_link(kind):
+def test_without_a_pay_link_there_is_no_button_and_no_dead_link(kind: NoticeKind) -> None:
     content = say(kind, pay_url=None)
     links = re.findall(r'<a href="([^"]*)"', content.html)
     assert set(links) <= {"https://nordlicht.example/cancel/studio-0042"}
@@ -118,7 +126,7 @@ def test_without_a_pay_link_there_is_no_button_and_no_dead_link(kind):
 
 
 @pytest.mark.parametrize("kind", [NoticeKind.PAYMENT_CREATED, NoticeKind.PAYMENT_OVERDUE])
-def test_without_a_pay_link_it_says_how_to_get_one(kind):
+def test_without_a_pay_link_it_says_how_to_get_one(kind: NoticeKind) -> None:
     content = say(kind, pay_url=None)
     for part in (content.text, content.html):
         assert "To pay, please reply to this email and we will send you a link." in part
@@ -127,31 +135,31 @@ def test_without_a_pay_link_it_says_how_to_get_one(kind):
 @pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "https://", "https://x/a b", "https://x/\n", "pay", "http://["]
 )
-def test_a_pay_link_that_is_no_web_address_is_refused(url):
+def test_a_pay_link_that_is_no_web_address_is_refused(url: str) -> None:
     with pytest.raises(TemplateError, match="the pay link of studio-0042"):
         say(NoticeKind.PAYMENT_CREATED, pay_url=url)
 
 
-def test_a_reminder_asks_for_nothing_yet():
+def test_a_reminder_asks_for_nothing_yet() -> None:
     content = say(NoticeKind.NEXT_PAYMENT_DUE)
     for part in (content.text, content.html):
         assert "is due in 3 days, on December 6, 2026. There is nothing to do today" in part
         assert "On December 6, 2026 we will send you the link to pay" in part
 
 
-def test_a_reminder_with_a_pay_link_offers_it():
+def test_a_reminder_with_a_pay_link_offers_it() -> None:
     content = say(NoticeKind.NEXT_PAYMENT_DUE, pay_url="https://pay.example.com/1")
     assert "You can pay now, or wait until then." in content.text
     assert 'class="button"' in content.html
 
 
 @pytest.mark.parametrize("days", [None, 0])
-def test_without_a_count_of_days_only_the_date_is_said(days):
+def test_without_a_count_of_days_only_the_date_is_said(days: int | None) -> None:
     assert "is due on December 6, 2026." in say(NoticeKind.NEXT_PAYMENT_DUE, days=days).text
     assert "was due on December 6, 2026 and has not" in say(NoticeKind.PAYMENT_OVERDUE, days=days).text
 
 
-def test_a_receipt_names_both_sides_and_both_dates():
+def test_a_receipt_names_both_sides_and_both_dates() -> None:
     content = say(NoticeKind.PAYMENT_RECEIVED)
     for line in (
         "Paid: December 7, 2026",
@@ -165,7 +173,7 @@ def test_a_receipt_names_both_sides_and_both_dates():
         assert "Your next payment is due on January 6, 2027." in part
 
 
-def test_the_last_receipt_announces_no_next_payment():
+def test_the_last_receipt_announces_no_next_payment() -> None:
     content = say(NoticeKind.PAYMENT_RECEIVED, next_due_on=None)
     assert "next payment" not in content.text + content.html
 
@@ -178,7 +186,7 @@ def test_the_last_receipt_announces_no_next_payment():
         ("keep", "After December 27, 2026 we will not remind you again, but the payment stays open."),
     ],
 )
-def test_an_overdue_notice_says_what_happens_at_the_end(action, words):
+def test_an_overdue_notice_says_what_happens_at_the_end(action: str, words: str) -> None:
     content = say(NoticeKind.PAYMENT_OVERDUE, final_action=action)
     assert words in content.text
     assert words in content.html
@@ -187,19 +195,19 @@ def test_an_overdue_notice_says_what_happens_at_the_end(action, words):
 # --- subscriptions ---------------------------------------------------------------------------------
 
 
-def test_a_pause_for_an_unpaid_payment_says_so_and_how_to_go_on():
+def test_a_pause_for_an_unpaid_payment_says_so_and_how_to_go_on() -> None:
     text = say(NoticeKind.SUBSCRIPTION_PAUSED).text
     assert "because the payment of 49.90 USDC due on December 6, 2026 has not arrived." in text
     assert "Pay the open amount and reply to this email" in text
 
 
-def test_a_pause_by_a_person_speaks_of_no_debt():
+def test_a_pause_by_a_person_speaks_of_no_debt() -> None:
     content = say(NoticeKind.SUBSCRIPTION_PAUSED, due_on=None, pay_url=None)
     assert content.subject == "Nordlicht Studios: your subscription to Gold plan is paused"
     assert "49.90" not in content.text + content.html
 
 
-def test_a_cancellation_says_until_when_it_is_paid():
+def test_a_cancellation_says_until_when_it_is_paid() -> None:
     content = say(NoticeKind.SUBSCRIPTION_CANCELLED)
     for part in (content.text, content.html):
         assert "It is paid until January 5, 2027 and ends after that day." in part
@@ -207,8 +215,12 @@ def test_a_cancellation_says_until_when_it_is_paid():
         assert "Cancel the subscription" not in part
 
 
-def test_a_cancellation_for_an_unpaid_payment_says_so():
-    unpaid = {"due_on": date(2026, 12, 6), "last_day": None, "pay_url": "https://pay.example.com/1"}
+def test_a_cancellation_for_an_unpaid_payment_says_so() -> None:
+    unpaid: dict[str, Any] = {
+        "due_on": date(2026, 12, 6),
+        "last_day": None,
+        "pay_url": "https://pay.example.com/1",
+    }
     content = say(NoticeKind.SUBSCRIPTION_CANCELLED, **unpaid)
     assert content.subject.endswith("payment of 49.90 USDC due on December 6, 2026 is open")
     for part in (content.text, content.html):
@@ -220,14 +232,14 @@ def test_a_cancellation_for_an_unpaid_payment_says_so():
     ("support", "expected"),
     [("help@nordlicht.example", "help@nordlicht.example"), ("", "billing@example.com")],
 )
-def test_without_a_cancel_page_one_cancels_by_replying(support, expected):
+def test_without_a_cancel_page_one_cancels_by_replying(support: str, expected: str) -> None:
     content = say(NoticeKind.PAYMENT_CREATED, business=Business(name="N", support_address=support))
     words = f"To cancel, or to ask anything, reply to this email or write to {expected}."
     assert words in content.text
     assert words in content.html
 
 
-def test_the_reference_is_quoted_into_the_cancel_page():
+def test_the_reference_is_quoted_into_the_cancel_page() -> None:
     content = say(NoticeKind.PAYMENT_CREATED, reference="a/b?c&d é")
     assert "https://nordlicht.example/cancel/a%2Fb%3Fc%26d%20%C3%A9\n" in content.text
 
@@ -235,7 +247,7 @@ def test_the_reference_is_quoted_into_the_cancel_page():
 # --- the operator's digest -------------------------------------------------------------------------
 
 
-def test_the_digest_lists_each_thing_with_its_command():
+def test_the_digest_lists_each_thing_with_its_command() -> None:
     content = say(NoticeKind.RUN_DIGEST, items=(DigestItem("A <b>", "two\nlines", "billing void '<x>'"),))
     assert "1. A <b>\n   two lines\n\n       billing void '<x>'\n" in content.text
     assert "A &lt;b&gt;" in content.html
@@ -243,13 +255,13 @@ def test_the_digest_lists_each_thing_with_its_command():
     assert content.subject.startswith("Nordlicht Studios: one thing needs your attention")
 
 
-def test_a_digest_without_items_says_that_all_is_well():
+def test_a_digest_without_items_says_that_all_is_well() -> None:
     content = say(NoticeKind.RUN_DIGEST, items=())
     assert content.subject == "Nordlicht Studios: all is well, billing run of December 3, 2026"
     assert "Nothing needs your attention." in content.text
 
 
-def test_the_run_has_the_date_of_the_business_not_of_utc():
+def test_the_run_has_the_date_of_the_business_not_of_utc() -> None:
     berlin = Business(name="N", timezone="Europe/Berlin")
     late = datetime(2026, 12, 3, 23, 30, tzinfo=UTC)
     assert "December 4, 2026" in say(NoticeKind.RUN_DIGEST, business=berlin, now=late).subject
@@ -258,7 +270,7 @@ def test_the_run_has_the_date_of_the_business_not_of_utc():
 # --- locales, names, and bad letters ---------------------------------------------------------------
 
 
-def test_a_subscriber_without_a_locale_is_written_to_in_the_business_language():
+def test_a_subscriber_without_a_locale_is_written_to_in_the_business_language() -> None:
     german = Business(name="Nordlicht", locale="de")
     content = say(NoticeKind.PAYMENT_CREATED, business=german, locale=None)
     assert content.language == "de"
@@ -267,52 +279,52 @@ def test_a_subscriber_without_a_locale_is_written_to_in_the_business_language():
     assert say(NoticeKind.PAYMENT_CREATED, business=german, locale="fr-CA").language == "fr"
 
 
-def test_right_to_left_names_are_fenced_off_and_others_are_not():
+def test_right_to_left_names_are_fenced_off_and_others_are_not() -> None:
     content = say(NoticeKind.PAYMENT_CREATED, to_name="נועה", plan="Gold")
     for part in (content.text, content.html):
         assert "Hello \u2068נועה\u2069," in part
         assert "\u2068Gold" not in part
 
 
-def test_a_right_to_left_name_is_fenced_off_in_the_subject_that_travels():
+def test_a_right_to_left_name_is_fenced_off_in_the_subject_that_travels() -> None:
     letter = replace(sample_letter(NoticeKind.SUBSCRIPTION_CANCELLED), plan="זהב")
     mail = renderer_of(BUSINESS).render(letter, SAMPLE_NOW)
     assert mail.subject == "Nordlicht Studios: your subscription to \u2068זהב\u2069 ends on January 5, 2027"
     assert email.message_from_bytes(mail.raw, policy=default)["Subject"] == mail.subject
 
 
-def test_nobody_is_greeted_without_a_name():
+def test_nobody_is_greeted_without_a_name() -> None:
     assert say(NoticeKind.PAYMENT_CREATED, to_name="  ").text.startswith("Hello,\n")
 
 
-def test_values_are_escaped_in_html_and_left_alone_in_text():
+def test_values_are_escaped_in_html_and_left_alone_in_text() -> None:
     content = say(NoticeKind.PAYMENT_CREATED, plan="<script>R&D</script>")
     assert "&lt;script&gt;R&amp;D&lt;/script&gt;" in content.html
     assert "<script" not in content.html
     assert "for <script>R&D</script> is due" in content.text
 
 
-def test_a_value_stays_on_its_line():
+def test_a_value_stays_on_its_line() -> None:
     content = say(NoticeKind.PAYMENT_CREATED, plan="Gold\r\nBcc: all\u2028x", to_name="A\x00B")
     assert "Plan: Gold Bcc: all x\n" in content.text
     assert "Hello A B," in content.text
 
 
-def test_a_long_plan_is_shortened_in_a_subject():
+def test_a_long_plan_is_shortened_in_a_subject() -> None:
     content = say(NoticeKind.SUBSCRIPTION_CANCELLED, plan="x" * 300)
     assert len(content.subject) < 130
     assert "x" * 300 in content.text
 
 
 @pytest.mark.parametrize("kind", [kind for kind in NoticeKind if kind.startswith(("payment", "next"))])
-def test_a_payment_notice_without_a_due_date_is_refused(kind):
+def test_a_payment_notice_without_a_due_date_is_refused(kind: NoticeKind) -> None:
     with pytest.raises(
         TemplateError, match=f"a {kind} notice needs a due date; the one for studio-0042 has none"
     ):
         say(kind, due_on=None)
 
 
-def test_the_same_letter_gives_the_same_bytes():
+def test_the_same_letter_gives_the_same_bytes() -> None:
     letter = sample_letter(NoticeKind.PAYMENT_OVERDUE, "fr")
     settings = Settings(business=BUSINESS, mail=Mail(calendar_attachment=True))
     renderer = Renderer(settings)

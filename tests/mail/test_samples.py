@@ -12,7 +12,7 @@ from billing.mail.samples import ORDINARY, sample_letter, sample_letters
 
 
 @pytest.mark.parametrize("kind", NoticeKind)
-def test_every_kind_has_every_edge_case(kind):
+def test_every_kind_has_every_edge_case(kind: NoticeKind) -> None:
     samples = {sample.case: sample.letter for sample in sample_letters(kind)}
     assert {letter.kind for letter in samples.values()} == {kind}
     assert samples[ORDINARY].plan == sample_letter(kind).plan
@@ -26,19 +26,19 @@ def test_every_kind_has_every_edge_case(kind):
     assert samples["no pay link"].pay_url is None
 
 
-def test_no_two_samples_would_be_taken_for_the_same_notice():
+def test_no_two_samples_would_be_taken_for_the_same_notice() -> None:
     keys = [
         s.letter.dedupe_key for kind in NoticeKind for tag in ("en", "de") for s in sample_letters(kind, tag)
     ]
     assert len(keys) == len(set(keys))
 
 
-def test_a_sample_goes_to_whom_it_is_asked_to():
+def test_a_sample_goes_to_whom_it_is_asked_to() -> None:
     letter = sample_letter(NoticeKind.PAYMENT_CREATED, "fr", "me@example.org")
     assert (letter.to_address, letter.locale) == ("me@example.org", "fr")
 
 
-def test_only_reserved_names_are_used():
+def test_only_reserved_names_are_used() -> None:
     for kind in NoticeKind:
         for sample in sample_letters(kind):
             assert sample.letter.to_address.endswith("@example.com")

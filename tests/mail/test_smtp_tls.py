@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -41,7 +42,7 @@ class Mailbox:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         self.taken += [(recipient, str(session.authenticated)) for recipient in envelope.rcpt_tos]
-        self.over_tls.add(session.ssl is not None or server.transport.get_extra_info("cipher") is not None)
+        self.over_tls.add(session.ssl is not None or _cipher(server) is not None)
         return "250 2.0.0 kept"
 
     def authenticate(
@@ -52,8 +53,13 @@ class Mailbox:
         return AuthResult(success=well, handled=well)  # not handled: refused with the usual words
 
 
+def _cipher(server: SMTP) -> object:
+    assert server.transport is not None
+    return server.transport.get_extra_info("cipher")
+
+
 @asynccontextmanager
-async def aiosmtpd_server(*, implicit: bool = False, **options: object) -> AsyncIterator[Mailbox]:
+async def aiosmtpd_server(*, implicit: bool = False, **options: Any) -> AsyncIterator[Mailbox]:
     """A server that takes mail only over TLS and after a login."""
     mailbox = Mailbox()
     tls = server_context()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -196,13 +197,14 @@ def test_latency_delays_every_call_of_the_api_but_no_control_path() -> None:
         record_id = api.created()
         api.control("PUT", "faults", {"latency": AGES // 100})
         api.http.timeout = httpx.Timeout(5, read=0.1)
-        for call in (
+        calls: tuple[Callable[[], object], ...] = (
             api.create,
             lambda: api.get(record_id),
             api.listing,
             lambda: api.update(record_id, amount="1"),
             lambda: api.delete(record_id),
-        ):
+        )
+        for call in calls:
             with pytest.raises(httpx.ReadTimeout):
                 call()
         api.http.timeout = httpx.Timeout(10)

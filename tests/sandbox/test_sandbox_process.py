@@ -13,6 +13,7 @@ from billing.sandbox import running_url
 from billing.sandbox.__main__ import main
 from billing.sandbox.lock import lock_path
 from tests.support.sandbox_calls import calling, process, serving
+from tests.support.watchdog import watch
 
 
 def test_it_prints_one_json_line_when_it_listens_and_ends_cleanly_on_sigterm(tmp_path: Path) -> None:
@@ -41,6 +42,7 @@ def test_sigint_ends_it_cleanly_and_the_url_can_be_printed_bare() -> None:
         stderr=subprocess.DEVNULL,
         text=True,
     ) as child:
+        watch(child.pid)
         assert child.stdout is not None
         url = child.stdout.readline().rstrip("\n")
         with calling(url) as api:

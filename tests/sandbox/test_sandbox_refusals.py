@@ -44,7 +44,7 @@ NOT_INSTANTS = [
 NOT_INTERVALS = [0, -1, 1.5, "30", True, None]
 NOT_STATUSES = ["", "Paid", "open", 1, None, []]
 NOT_FLAGS = ["true", 1, 0, None]
-NOT_TEXTS = [5, None, {}]
+NOT_TEXTS: list[object] = [5, None, {}]
 
 INVALID: dict[str, dict[str, list[Any]]] = {
     RECURRING: {

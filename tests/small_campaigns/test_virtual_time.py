@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 
 import pytest
 
@@ -15,7 +16,7 @@ def loop() -> VirtualLoop:
     return VirtualLoop()
 
 
-def _run(loop: VirtualLoop, work: object) -> None:
+def _run(loop: VirtualLoop, work: Awaitable[object]) -> None:
     try:
         loop.run_until_complete(work)
     finally:
@@ -32,9 +33,12 @@ def test_a_year_of_sleep_takes_no_time(loop: VirtualLoop) -> None:
 def test_timers_fire_in_their_order(loop: VirtualLoop) -> None:
     fired: list[tuple[str, float]] = []
 
+    def fire(name: str) -> None:
+        fired.append((name, loop.time()))
+
     async def work() -> None:
         for name, seconds in (("late", 3.0), ("soon", 1.0), ("also soon", 1.0)):
-            loop.call_later(seconds, lambda name=name: fired.append((name, loop.time())))
+            loop.call_later(seconds, fire, name)
         await asyncio.sleep(5)
 
     _run(loop, work())

@@ -52,8 +52,8 @@ def test_sqlite_gets_the_texts_that_sqlalchemy_writes(at: datetime, day: date) -
     from sqlalchemy.dialects.sqlite import DATE, DATETIME, dialect
 
     naive = at.astimezone(UTC).replace(tzinfo=None)
-    assert bulk._instant_text(at) == DATETIME().bind_processor(dialect())(naive)  # type: ignore[misc]
-    assert bulk._day_text(day) == DATE().bind_processor(dialect())(day)  # type: ignore[misc]
+    assert bulk._instant_text(at) == DATETIME().bind_processor(dialect())(naive)  # type: ignore[misc, no-untyped-call]
+    assert bulk._day_text(day) == DATE().bind_processor(dialect())(day)  # type: ignore[misc, no-untyped-call]
 
 
 def test_an_instant_without_a_zone_is_refused() -> None:

@@ -119,7 +119,12 @@ def test_a_restored_database_looks_before_it_sends(db: Database, sign: str) -> N
     if sign == "the mark of a copy":
         with db.transaction() as tx:
             tx.execute(update(identity).values(copied_at=NOW))
-    looked = {"absent_looks": 1, "absent_at": NOW - DAY, "look_step": 2, "next_look_at": NOW + DAY}
+    looked: dict[str, Any] = {
+        "absent_looks": 1,
+        "absent_at": NOW - DAY,
+        "look_step": 2,
+        "next_look_at": NOW + DAY,
+    }
     subscription = a_subscription(db)
     planned = a_payment(db, subscription, **looked)
     held = a_payment(db, subscription, TODAY + DAY, state="held")
@@ -138,7 +143,7 @@ def test_a_restored_database_looks_before_it_sends(db: Database, sign: str) -> N
 def test_after_a_restore_every_quiet_window_begins_anew(db: Database) -> None:
     owned(db)
     subscription = a_subscription(db)
-    looked = {"absent_looks": 1, "absent_at": NOW, "look_step": 2, "next_look_at": NOW + DAY}
+    looked: dict[str, Any] = {"absent_looks": 1, "absent_at": NOW, "look_step": 2, "next_look_at": NOW + DAY}
     perhaps_sent = ("unknown", "sending", "held", "rejected", "parked")
     ids = {
         state: a_payment(db, subscription, TODAY + i * DAY, state=state, **looked)

@@ -74,7 +74,7 @@ def an_attempt(db: Database, payment_id: int, **changes: Any) -> int:
 
 def test_subscriptions_that_must_not_be(db: Database) -> None:
     a_subscription(db)
-    bad = [
+    bad: list[dict[str, Any]] = [
         {"reference": "acme"},
         {"amount_micros": 0},
         {"amount_micros": -1},

@@ -1,7 +1,7 @@
 """Payments in the store: planned once, moved by compare-and-set, and shared out among workers."""
 
-from datetime import timedelta
-from typing import Any
+from datetime import date, timedelta
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select
@@ -21,6 +21,10 @@ DAY = timedelta(days=1)
 only_postgresql = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
 
 
+def new_payment(subscription: int, due_on: date = TODAY) -> verbs.NewPayment:
+    return cast("verbs.NewPayment", payment_values(subscription, due_on))
+
+
 def rows(db: Database) -> list[Any]:
     with db.read() as connection:
         return list(connection.execute(select(table).order_by(table.c.id)))
@@ -28,7 +32,7 @@ def rows(db: Database) -> list[Any]:
 
 def test_new_payments_are_answered_by_marker(db: Database) -> None:
     subscription = a_subscription(db)
-    wanted = [payment_values(subscription, TODAY + i * DAY) for i in range(700)]  # more than one batch
+    wanted = [new_payment(subscription, TODAY + i * DAY) for i in range(700)]  # more than one batch
     with db.transaction() as tx:
         new = verbs.plan(tx, "run:1", NOW, wanted)
     assert new == wanted
@@ -40,7 +44,7 @@ def test_new_payments_are_answered_by_marker(db: Database) -> None:
 def test_a_period_that_has_its_payment_is_no_error_and_left_alone(db: Database) -> None:
     subscription = a_subscription(db)
     a_payment(db, subscription, state="open")
-    wanted = [payment_values(subscription), payment_values(subscription, TODAY + DAY)]
+    wanted = [new_payment(subscription), new_payment(subscription, TODAY + DAY)]
     with db.transaction() as tx:
         new = verbs.plan(tx, "run:1", NOW, wanted)
         assert verbs.plan(tx, "run:1", NOW, wanted) == []
@@ -52,7 +56,7 @@ def test_a_period_that_has_its_payment_is_no_error_and_left_alone(db: Database) 
 def test_the_same_period_twice_in_one_batch_is_one_payment(db: Database) -> None:
     subscription = a_subscription(db)
     with db.transaction() as tx:
-        verbs.plan(tx, "run:1", NOW, [payment_values(subscription)] * 2)
+        verbs.plan(tx, "run:1", NOW, [new_payment(subscription)] * 2)
     assert len(rows(db)) == 1
 
 
@@ -78,7 +82,7 @@ def test_a_move_that_the_table_does_not_know_is_refused_before_the_database_is_a
 @pytest.mark.parametrize("old", ["planned", "held"])
 def test_what_becomes_unknown_again_must_be_looked_for_from_the_start(db: Database, old: str) -> None:
     # An earlier proof of absence says nothing about a create that may have come after it.
-    looked = {"absent_looks": 1, "absent_at": NOW, "look_step": 4, "next_look_at": NOW + DAY}
+    looked: dict[str, Any] = {"absent_looks": 1, "absent_at": NOW, "look_step": 4, "next_look_at": NOW + DAY}
     payment = a_payment(db, a_subscription(db), state=old, **looked)
     with db.transaction() as tx:
         move(tx, [payment], S(old), S.UNKNOWN, NOW, cause="turned up")

@@ -142,9 +142,15 @@ def test_payments_are_found_by_their_markers(ledger: Ledger) -> None:
 
 def test_what_a_look_taught_is_written_of_unknown_payments_alone(ledger: Ledger) -> None:
     unknown, adopted = ledger.add("unknown"), ledger.add("open")
-    taught = {"absent_looks": 1, "absent_at": NOW, "look_step": 3, "next_look_at": NOW + MINUTE}
+    taught: remote_checks.Look = {
+        "id": unknown,
+        "absent_looks": 1,
+        "absent_at": NOW,
+        "look_step": 3,
+        "next_look_at": NOW + MINUTE,
+    }
     with ledger.db.transaction() as tx:
-        remote_checks.note_looks(tx, [{"id": row_id, **taught} for row_id in (unknown, adopted)])
+        remote_checks.note_looks(tx, [taught, {**taught, "id": adopted}])
         remote_checks.note_looks(tx, [])
     row = row_of(ledger.db, unknown)
     assert (row.absent_looks, row.absent_at, row.look_step, row.next_look_at) == (1, NOW, 3, NOW + MINUTE)
@@ -229,7 +235,8 @@ def test_a_payment_stands_for_another_remote_payment_only_if_nobody_was_faster(l
 def test_what_is_overdue_was_read_as_unpaid_in_this_very_run(
     ledger: Ledger, changes: dict[str, Any], comes: bool
 ) -> None:
-    payment = ledger.add(**({"remote_id": "a", "next_dun_on": TODAY, "looked_run_id": "run-1"} | changes))
+    usual: dict[str, Any] = {"remote_id": "a", "next_dun_on": TODAY, "looked_run_id": "run-1"}
+    payment = ledger.add(**(usual | changes))
     with ledger.db.transaction() as tx:
         rows = remote_checks.overdue_page(tx, TODAY, "run-1", 0, 9)
         assert [row.id for row in rows] == ([payment] if comes else [])

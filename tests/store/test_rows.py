@@ -9,11 +9,13 @@ from typing import Any, get_type_hints
 import pytest
 from sqlalchemy import insert
 
+from billing.core.event_text import EventAction
 from billing.core.states import NoticeKind
 from billing.lifecycle import notices as outbox
 from billing.store import events, notices, payments, remote_checks, rows, runs, subscriptions
 from billing.store.connection import Database
 from billing.store.models import attempts
+from billing.store.models import runs as run_table
 from tests.support.databases import NOW, TODAY, a_payment, a_subscription
 
 LATER = NOW + timedelta(days=9)
@@ -65,10 +67,10 @@ def everything(db: Database) -> Database:
             NoticeKind.PAYMENT_CREATED, "key", NOW, subscription_id=acme, payment_id=planned
         )
         assert outbox.queue(tx, [notice]) == 1
-        events.record(tx, [events.event(NOW, "run:1", events.EventAction.ADDED)])
+        events.record(tx, [events.event(NOW, "run:1", EventAction.ADDED)])
     with db.transaction() as tx:
         assert tx.execute(
-            insert(runs.runs).values(id="run-1", as_of=TODAY, started_at=NOW, summary="")
+            insert(run_table).values(id="run-1", as_of=TODAY, started_at=NOW, summary="")
         ).rowcount
     return db
 

@@ -12,21 +12,22 @@ from billing.store import subscriptions
 from billing.store.bulk import upsert_rows
 from billing.store.connection import Database
 from billing.store.models import subscriptions as table
-from tests.support.databases import NOW, TODAY, a_subscription
+from tests.support.databases import NOW, TODAY, a_subscription, changed
 
 DAY = timedelta(days=1)
 only_postgresql = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
 
 
-def advanced(row_id: int, **changes: Any) -> dict[str, Any]:
-    return {
+def advanced(row_id: int, **changes: Any) -> verbs.Advance:
+    row: verbs.Advance = {
         "id": row_id,
         "was_next_period": 0,
         "next_period": 1,
         "next_due_on": date(2026, 3, 1),
         "next_remind_on": None,
         "status": "active",
-    } | changes
+    }
+    return changed(row, **changes)
 
 
 def upserted(reference: str, **changes: Any) -> dict[str, Any]:
@@ -74,7 +75,9 @@ def test_reminders_come_earliest_first_and_only_for_active_ones(db: Database) ->
     a_subscription(db, "paused", next_remind_on=TODAY, status="paused")
     with db.transaction() as tx:
         page = subscriptions.remind_page(tx, TODAY, 2)
-        rest = subscriptions.remind_page(tx, TODAY, 2, after=(page[-1].next_remind_on, page[-1].id))
+        last = page[-1]
+        assert last.next_remind_on is not None
+        rest = subscriptions.remind_page(tx, TODAY, 2, after=(last.next_remind_on, last.id))
         subscriptions.set_next_remind(tx, [{"id": first, "next_remind_on": None}])
         subscriptions.set_next_remind(tx, [])
         left = subscriptions.remind_page(tx, TODAY, 9)

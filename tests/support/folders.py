@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.watchdog import watch_folder
+
 _ROOMY_BYTES = 2 * 1024**3
 _PREFIX = "billing-tests-"
 
@@ -27,6 +29,7 @@ def quick_folder() -> Iterator[Path]:
     place = memory if roomy else Path(tempfile.gettempdir())
     _sweep(place)
     base = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place))
+    watch_folder(base)
     try:
         yield base
     finally:

@@ -59,9 +59,9 @@ class Installation:
             **as_environment(settings),
         }
 
-    def start(self, *arguments: str, largest_file: int | None = None, **environ: str) -> Child:
+    def start(self, *arguments: str, **environ: str) -> Child:
         """Start a command; keyword arguments are environment variables as they are."""
-        return self.nursery.start(arguments, {**self.environ, **environ}, self.folder, largest_file)
+        return self.nursery.start(arguments, {**self.environ, **environ}, self.folder)
 
     def billing(self, *arguments: str, **environ: str) -> Child:
         """Run a command to its end."""
@@ -69,8 +69,10 @@ class Installation:
         child.wait()
         return child
 
-    def start_run(self, as_of: str, **environ: str) -> Child:
-        return self.start("run-once", "--json", "--as-of", as_of, **environ)
+    def start_run(self, as_of: str, largest_file: int | None = None, /, **environ: str) -> Child:
+        """Start a cycle; with `largest_file` every write beyond so many bytes of a file fails."""
+        arguments = ("run-once", "--json", "--as-of", as_of)
+        return self.nursery.start(arguments, {**self.environ, **environ}, self.folder, largest_file)
 
     def run(self, as_of: str, **environ: str) -> dict[str, Any]:
         """One whole cycle, and what it answered with its exit code as `exit_code`."""

@@ -67,6 +67,10 @@ class Child:
     def err(self) -> str:
         return self._err.read_text(encoding="utf-8")
 
+    def has_said(self, words: str) -> bool:
+        """Whether its standard error holds these words by now."""
+        return self._err.exists() and words in self.err
+
     @property
     def document(self) -> dict[str, Any]:
         """What a command printed with `--json`."""

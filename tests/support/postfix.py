@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.ports import free_port
+from tests.support.watchdog import watch, watch_folder
 
 _SEARCHED = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
 _PATIENCE_SECONDS = 60.0
@@ -88,6 +89,7 @@ class Postfix:
 
     def __init__(self, judge: Callable[[str], str] = lambda recipient: "DUNNO") -> None:
         self._base = Path(tempfile.mkdtemp(prefix="mta-"))
+        watch_folder(self._base)
         self._judge = PolicyServer(judge)
         self._pid = 0
         self.port = free_port()
@@ -113,6 +115,7 @@ class Postfix:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE_SECONDS)
         assert done.returncode == 0, f"Postfix did not start: {done.stderr}\n{self.log()}"
         self._pid = int((self._base / "queue/pid/master.pid").read_text())
+        watch(self._pid, group=True)
         self._wait(self._greets, "greeting")
 
     def kill(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.support.nursery import ROOT
 from tests.support.ports import free_port
+from tests.support.watchdog import watch
 
 COPIER = "late"
 """The `businessName` of records that a test made itself."""
@@ -43,6 +44,7 @@ class Sandbox:
                 stderr=subprocess.PIPE,
                 cwd=ROOT,
             )
+            watch(self._process.pid)  # it may be frozen, and then no end of its input is noticed
             assert self._process.stdout is not None
             if self._process.stdout.readline():
                 return

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from billing.sandbox.server import SandboxServer
+from tests.support.watchdog import watch
 
 HEADERS = {"apikey": "test-key", "businessid": "biz-1"}
 RECURRING, LINK, INVOICE = "recurring-payment", "payment-link", "invoice"
@@ -145,6 +146,7 @@ def process(*arguments: str, **options: Any) -> Iterator[tuple[subprocess.Popen[
         text=True,
         **options,
     ) as child:
+        watch(child.pid)
         try:
             assert child.stdout is not None
             yield child, json.loads(child.stdout.readline())

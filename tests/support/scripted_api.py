@@ -9,10 +9,10 @@ import re
 import socket
 import struct
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from billing.config.schema import Mileston
 from billing.core.outcomes import PaymentRequest
@@ -42,10 +42,12 @@ class Connection:
     async def request(self) -> dict[str, Any]:
         """Read one request whole; its JSON body."""
         head, self.first = self.first + await self.reader.readuntil(b"\r\n\r\n"), b""
-        length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
-        body = await self.reader.readexactly(length)
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        assert length is not None
+        body = await self.reader.readexactly(int(length[1]))
         self.requests.append(head + body)
-        return json.loads(body)
+        found: dict[str, Any] = json.loads(body)
+        return found
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -65,6 +67,7 @@ class Connection:
         await self.close()
 
 
+T = TypeVar("T")
 Step = Callable[[Connection], Awaitable[None]]
 
 
@@ -183,12 +186,18 @@ def payment(**changes: Any) -> PaymentRequest:
     return PaymentRequest(**{name: changes.get(name, getattr(usual, name)) for name in usual.__slots__})
 
 
-def run_script(*script: Step, **changes: Any) -> tuple[ScriptedApi, Callable[..., Any]]:
+class Run(Protocol):
+    """Runs `scene(gateway)` against the server."""
+
+    def __call__(self, scene: Callable[[MilestonGateway], Awaitable[T]]) -> T: ...
+
+
+def run_script(*script: Step, **changes: Any) -> tuple[ScriptedApi, Run]:
     """A server with this script, and a function that runs `scene(gateway)` against it."""
     api = ScriptedApi(deque(script))
 
-    def run(scene: Callable[[MilestonGateway], Coroutine[Any, Any, Any]]) -> Any:
-        async def play() -> Any:
+    def run(scene: Callable[[MilestonGateway], Awaitable[T]]) -> T:
+        async def play() -> T:
             async with api, gateway(api.url, **changes) as the_gateway:
                 return await asyncio.wait_for(scene(the_gateway), 20)  # fail rather than hang
 

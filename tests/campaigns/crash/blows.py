@@ -120,7 +120,7 @@ def fill_disk(world: World, rng: random.Random, _: str) -> None:
     assert path is not None
     beyond = path.stat().st_size + _BLOCK * rng.randrange(8)
     limit = rng.choice([beyond, _BLOCK * rng.randrange(1, 20)])
-    child, _name = world.start_run(rng, largest_file=limit)
+    child, _name = world.start_run(rng, limit)
     world.finish(child)
     world.tally.blow("disk full, and the run gave up" if not child.out else "disk nearly full")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from dateutil.relativedelta import relativedelta
 from sqlalchemy import Connection, func, select, text
@@ -20,7 +21,8 @@ _SETTLED = {"open", "paid", "uncollectible"}
 _SLACK = timedelta(seconds=4)
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True)
+class Plan:
     """A subscription of the campaign, independent of the program's own calendar."""
 
     reference: str

@@ -150,14 +150,16 @@ class World:
         with self.lock:
             self._deck.append(card)
 
-    def start_run(self, rng: random.Random, **more: Any) -> tuple[Child, str]:
+    def start_run(
+        self, rng: random.Random, largest_file: int | None = None, /, **environ: str
+    ) -> tuple[Child, str]:
         """A run of its own name, for a day on which something is due; the API keeps the name."""
         with self.lock:
             self._names += 1
             name = f"worker-{self._names}"
             self.day += timedelta(days=rng.random() < 0.6)
             day = self.day.isoformat()
-        return self.installation.start_run(day, BILLING_BUSINESS__NAME=name, **more), name
+        return self.installation.start_run(day, largest_file, BILLING_BUSINESS__NAME=name, **environ), name
 
     def finish(self, child: Child) -> None:
         """Take in a process that was not killed by us; whatever it says must be consistent."""

@@ -36,6 +36,7 @@ from tests.support.business import HEADER
 from tests.support.nursery import ROOT
 from tests.support.ports import free_port
 from tests.support.sandbox import Sandbox, charge_of
+from tests.support.watchdog import watch
 
 CALM_HOURS = 2
 _STOP_SECONDS = 30  # what is promised of SIGTERM
@@ -179,12 +180,14 @@ class Day:
     def _start(self) -> subprocess.Popen[bytes]:
         self.starts += 1
         with (self.folder / "daemon.log").open("ab") as log:
-            return subprocess.Popen(
+            daemon = subprocess.Popen(
                 [sys.executable, "-m", "tests.campaigns.daemon_day.fast_daemon", "config.toml", "clock"],
                 cwd=self.folder,
                 env=self._environ(),
                 stderr=log,
             )
+        watch(daemon.pid)
+        return daemon
 
     # --- trouble
 
@@ -213,7 +216,7 @@ class Day:
 
     def _rotate_key(self) -> None:
         key = f"key-{self.rng.randrange(10**9)}"
-        steps = [lambda: self.api.let_in(key), lambda: self._put_key(key)]
+        steps: list[Callable[[], None]] = [lambda: self.api.let_in(key), lambda: self._put_key(key)]
         self.rng.shuffle(steps)
         for step in steps:
             step()

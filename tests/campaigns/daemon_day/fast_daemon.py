@@ -14,12 +14,6 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-import apscheduler.schedulers.base  # type: ignore[import-untyped]
-import apscheduler.triggers.interval  # type: ignore[import-untyped]
-
-import billing.app.runtime
-import billing.daemon.daemon
-import billing.daemon.scheduler
 from billing.app.logs import set_up
 from billing.config import load_config
 from billing.daemon.daemon import Daemon, NobodyWatches
@@ -44,9 +38,11 @@ def run(config: Path, clock: SkippingClock) -> int:
         def now(cls, tz: tzinfo | None = None) -> Any:
             return clock.now().astimezone(tz)
 
-    for module in (apscheduler.schedulers.base, apscheduler.triggers.interval, billing.daemon.scheduler):
-        module.datetime = Skipping
-    billing.app.runtime.utc_now = billing.daemon.daemon.utc_now = clock.now
+    # The clock of the libraries and the program, set from outside: nothing of them hands it in.
+    for name in ("apscheduler.schedulers.base", "apscheduler.triggers.interval", "billing.daemon.scheduler"):
+        vars(sys.modules[name])["datetime"] = Skipping
+    for name in ("billing.app.runtime", "billing.daemon.daemon"):
+        vars(sys.modules[name])["utc_now"] = clock.now
     loaded = load_config(config)
     set_up(loaded, long_running=True)
     daemon = Daemon(loaded, NobodyWatches())

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from tests.campaigns.mail.acceptance import Acceptance, Findings, table
-from tests.campaigns.mail.servers import Aiosmtpd, RealMta
+from tests.campaigns.mail.servers import Aiosmtpd, MailServer, RealMta
 from tests.support.nursery import Nursery
 from tests.support.postfix import why_no_mta
 
-_SERVERS = {"aiosmtpd": Aiosmtpd, "postfix": RealMta}
+_SERVERS: dict[str, Callable[[int], MailServer]] = {"aiosmtpd": Aiosmtpd, "postfix": RealMta}
 _SHOWN = 20
 
 

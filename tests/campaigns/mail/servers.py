@@ -18,6 +18,7 @@ from tests.campaigns.mail.fates import Judge
 from tests.support.nursery import ROOT
 from tests.support.ports import free_port
 from tests.support.postfix import PolicyServer, Postfix, is_accepted
+from tests.support.watchdog import watch
 
 _PATIENCE_SECONDS = 60.0
 
@@ -71,6 +72,7 @@ class Aiosmtpd:
             stdout=subprocess.PIPE,
             cwd=ROOT,
         )
+        watch(self._process.pid)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n", "aiosmtpd did not start"
 

@@ -28,6 +28,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     Callbacks of a stopped process wait in that process until it goes on.
     """
 
+    # Of the base class, which says nothing of them.
+    _ready: deque[Any]
+    _scheduled: list[Any]
+
     def __init__(self) -> None:
         super().__init__()
         self._virtual_now = 0.0

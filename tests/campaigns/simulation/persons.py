@@ -21,7 +21,7 @@ from .store import ProcessDatabase
 if TYPE_CHECKING:
     from .world import World
 
-_OFFSETS = ([7, 3, 1], [2], [], [5, 1])
+_OFFSETS: tuple[list[int], ...] = ([7, 3, 1], [2], [], [5, 1])
 
 
 class Persons:

@@ -16,7 +16,7 @@ from unittest.mock import patch
 from sqlalchemy import Connection, text
 
 from billing.app import runtime
-from billing.core import periods, schedule
+from billing.core import periods, reconciling, schedule
 from billing.core.outcomes import OutcomeKind
 from billing.core.reconciling import Coverage, Finding, Verdict
 from billing.core.states import PaymentState
@@ -105,8 +105,8 @@ async def _no_doubt(_ctx: Any) -> None:
     return
 
 
-_judge, _recover, _recover_notices = reconcile.judge, sending.recover, notices.recover
-_plan_periods, _due_on, _count = plan.plan_periods, periods.due_on, submit._Feed._count
+_judge, _recover, _recover_notices = reconciling.judge, sending.recover, notices.recover
+_plan_periods, _due_on, _count = schedule.plan_periods, periods.due_on, submit._Feed._count
 
 _CALM: dict[str, Any] = {
     "restores": 0,

@@ -11,6 +11,7 @@ from billing.app.runtime import notice_restore, remember
 from billing.cycle.context import Context
 from billing.cycle.cycle import run_cycle
 from billing.cycle.report import Report
+from billing.store.lock import CycleLock
 
 from .gateway import ModelGateway
 from .loop import Crash, Process
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class ModelLock:
+class ModelLock(CycleLock):
     """The lock beside the SQLite file: who holds it, and the generation that it remembers.
 
     The kernel gives the lock back when its process dies; what is remembered stays.
