@@ -21,7 +21,7 @@ RUN_ID: ContextVar[str] = ContextVar("run_id", default="")
 """The run whose cycle is going on; every line that is logged meanwhile carries it."""
 
 FIELDS = ("run_id", "action", "payment_id", "subscription_id", "notice_id")
-"""What a line tells besides its words."""
+"""What a line holds besides its message."""
 
 _QUIET = ("httpx", "httpcore", "asyncio", "apscheduler", "aiosmtplib", "alembic")
 _lines = logging.getLogger("billing.events")
@@ -48,7 +48,7 @@ class JsonLines(logging.Formatter):
 
 
 class ForPeople(logging.Formatter):
-    """Time, level, words, and which payment."""
+    """Time, level, message, and which payment."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
@@ -72,7 +72,7 @@ def set_up(config: Config, long_running: bool = False) -> None:
     _take_over(handler)
     level = config.settings.watch.log_level
     if level == "info" and not long_running:
-        level = "warning"  # a command answers on stdout; what it did along the way is noise
+        level = "warning"  # a command reports on stdout; what it did along the way is noise
     logging.getLogger().setLevel(logging.WARNING if level == "info" else level.upper())
     logging.getLogger("billing").setLevel(level.upper())
     for name in _QUIET:
@@ -104,7 +104,7 @@ def _take_over(handler: logging.Handler) -> None:
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
-    _crash.critical("ended by an error that nobody expected", exc_info=(kind, error, trace))
+    _crash.critical("stopped by an unexpected error", exc_info=(kind, error, trace))
 
 
 def _unraisable(found: Any) -> None:
@@ -113,7 +113,7 @@ def _unraisable(found: Any) -> None:
 
 
 def log_events(db: Database) -> None:
-    """Say every line of the event log in the log as well, once it is committed and not before."""
+    """Write every line of the event log to the log as well, once it is committed and not before."""
     tell_committed(db, _say, lambda: _lines.isEnabledFor(logging.INFO))
 
 
