@@ -10,7 +10,7 @@ BENCH  := $(VENV)/.installed-bench
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run-once daemon sandbox test daemon-day check format simulate crashtest mailtest mutants bench lock clean
+.PHONY: help run-once daemon sandbox test test-fast daemon-day check format simulate crashtest mailtest mutants bench lock clean
 
 help:           ## Show this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
@@ -26,6 +26,17 @@ sandbox: $(RUN)   ## Serve the local Mileston sandbox, so that its checkout page
 
 test: $(DEV)      ## Run the tests
 	$(BIN)/pytest $(ARGS)
+
+# Pure code and units: no server, no process of their own, and few examples of each property.
+FAST := tests/core tests/config tests/test_layering.py tests/cycle/test_pipeline.py tests/cycle/test_report.py \
+	tests/app/test_csv_rows.py tests/app/test_csv_rows_guard.py tests/app/test_permissions.py \
+	tests/app/test_redaction.py tests/app/test_instrumentation.py tests/app/test_examples.py tests/gateway/test_addresses.py \
+	tests/gateway/test_redact.py tests/gateway/test_resources.py tests/gateway/test_verdicts_echo.py \
+	tests/mail/test_calendar.py tests/mail/test_console.py tests/mail/test_message.py tests/mail/test_samples.py \
+	tests/mail/test_i18n_formats.py tests/daemon/test_scheduler.py tests/small_campaigns/test_mutants_fit.py
+SLOW := tests/test_layering.py::test_everything_but_the_sandbox_loads_without_it
+test-fast: $(DEV)  ## Run the tests of the pure core and of units, in seconds
+	$(BIN)/pytest -n 2 --hypothesis-profile fast $(FAST) --deselect $(SLOW) $(ARGS)
 
 daemon-day: $(DEV)  ## Days of the daemon in which the API, the keys, the mail and it itself come and go (ARGS="--days 10")
 	$(BIN)/python -m tests.campaigns.daemon_day.day $(ARGS)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 class BillingError(Exception):
     """Something went wrong; the message says what, where, and what to do about it.
 
-    `permanent` tells whether doing the same again can't help. `exit_code` is what the command line
-    answers with (the contract's exit codes).
+    `permanent` says that trying the same again can't help. `exit_code` is what the command line
+    exits with (the contract's exit codes).
     """
 
     permanent = True
@@ -35,14 +35,14 @@ class UsageError(BillingError):
 
 
 class AlreadyRunning(BillingError):
-    """Another cycle holds this database; nothing was done."""
+    """Another cycle is running on this database; nothing was done."""
 
     permanent = False
     exit_code = 75
 
 
 class ConfigError(BillingError):
-    """The configuration is wrong. Holds one message a fault, all of them at once."""
+    """The configuration is wrong. Holds one message for each fault, all of them at once."""
 
     exit_code = 78
 
@@ -59,7 +59,7 @@ class WrongDatabase(ConfigError):
 
 
 class ImportRejected(UsageError):
-    """A file of subscriptions was refused whole; `faults` holds one line a bad cell."""
+    """A whole file of subscriptions was rejected; `faults` holds one line for each bad cell."""
 
     exit_code = 1
 
@@ -69,19 +69,19 @@ class ImportRejected(UsageError):
 
 
 class StoreError(BillingError):
-    """The database could not do what was asked (locked, full, unreachable). Nothing was half done."""
+    """The database could not do what was asked (locked, full, unreachable). Nothing was left half done."""
 
     permanent = False
 
 
 class GatewayError(BillingError):
-    """The payments API could not be read: no answer, or one that is not what the API documents."""
+    """The payments API could not be read: no answer, or one that the API does not document."""
 
     permanent = False
 
 
 class MailError(BillingError):
-    """The mail transport as a whole failed (server lost, login refused); no notice is to blame."""
+    """The mail transport as a whole failed (server lost, login refused); no single notice is the cause."""
 
     permanent = False
 

@@ -34,6 +34,7 @@ from billing.errors import ConfigError, MailError, UsageError
 from billing.lifecycle.restore import mark_restored
 from billing.store import subscriptions
 from billing.store.connection import Database as Database  # for those who ask the app alone
+from billing.store.home import home_of, on_new_connection
 from billing.store.identity import begin_generation, claim_identity
 from billing.store.lock import CycleLock, cycle_lock
 from billing.store.schema import migrate
@@ -304,8 +305,11 @@ def notice_restore(db: Database, lock: CycleLock | None, today: date, now: datet
     What it forgot may exist at Mileston: from now on it checks Mileston before it charges.
     """
     with db.transaction() as tx:
+        home = home_of(db, tx)
         seen = lock.generation() if lock is not None else 0
-        mark_restored(tx, "program:restore", now, today, seen)
+        mark_restored(tx, "program:restore", now, today, seen, home)
+    if home is not None and home.strong:
+        on_new_connection(db, home)
     # Before anything is sent, because a run that dies remembers nothing afterwards: a copy from before
     # it would pass for the newest.
     remember(db, lock)

@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def daemon(config: ConfigOption = None) -> None:
-    """Stay up and run a cycle at start and on the schedule; SIGTERM ends it well."""
+    """Keep running: one cycle at start, then on the schedule; SIGTERM ends it cleanly."""
     from billing.app.logs import set_up
     from billing.daemon.daemon import Daemon, NobodyWatches
 

@@ -22,7 +22,7 @@ class Format(StrEnum):
 FormatOption = Annotated[
     Format,
     typer.Option(
-        "--format", help="csv (cells that begin with = + - @ get a leading '), or jsonl: as they are."
+        "--format", help="csv (cells that begin with = + - @ get a leading '), or jsonl (exact values)."
     ),
 ]
 
@@ -36,7 +36,7 @@ def register(app: typer.Typer, subscriptions: typer.Typer, payments: typer.Typer
 
 @_events.callback()
 def _only_commands() -> None:
-    """Makes `export` a command of its own although it is the only one."""
+    """Makes `export` a subcommand although it is the only one."""
 
 
 def export_subscriptions(

@@ -13,7 +13,7 @@ from billing.errors import BillingError
 
 app = typer.Typer(
     name="billing",
-    help="Charges every period of every subscription exactly once, and writes to subscribers about it.",
+    help="Charges every period of every subscription exactly once, and e-mails subscribers about it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -45,7 +45,7 @@ def _root(
 
 
 def main() -> None:
-    """Run a command; a `BillingError` is told in words on stderr and becomes its exit code."""
+    """Run a command; a `BillingError` is printed on stderr and becomes its exit code."""
     try:
         app()
     except BillingError as error:

@@ -17,7 +17,7 @@ from billing.cli.shared import (
     store,
 )
 
-app = typer.Typer(help="Notices: the mail log, previews, sending again.", no_args_is_help=True)
+app = typer.Typer(help="Notices: list, preview and resend e-mails.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -31,7 +31,7 @@ def list_all(
     from billing.core.states import NoticeState
 
     if state is not None and state not in NoticeState.__members__.values():
-        raise typer.BadParameter(f"{state!r} is not a state; there are {', '.join(NoticeState)}")
+        raise typer.BadParameter(f"{state!r} is not a state of a notice; use one of {', '.join(NoticeState)}")
     with store(config) as (_, db):
         documents = notices_listed(db, state)
         if json:
@@ -72,33 +72,39 @@ def resend(
     notice_id: Annotated[int | None, typer.Argument(metavar="ID", help="The notice's id.")] = None,
     config: ConfigOption = None,
     every: Annotated[
-        str | None, typer.Option("--all", metavar="STATE", help="All that are failed, or all unknown.")
+        str | None,
+        typer.Option(
+            "--all", metavar="STATE", help="Every notice in state failed, or every one in state unknown."
+        ),
     ] = None,
 ) -> None:
-    """Put a notice back into the queue; the next run sends it with the same Message-ID."""
+    """Queue a notice again; the next run sends it with the same Message-ID."""
     from billing.app.runtime import utc_now
+    from billing.core.plurals import counted, plural
     from billing.core.states import NoticeState
 
     if (notice_id is None) == (every is None):
         raise typer.BadParameter("give the ID of one notice, or --all failed, or --all unknown")
     if every is not None and every not in (NoticeState.FAILED, NoticeState.UNKNOWN):
-        raise typer.BadParameter(f"--all takes failed or unknown, and not {every!r}")
+        raise typer.BadParameter(f"--all takes failed or unknown, not {every!r}")
     with store(config) as (_, db):
         if notice_id is not None:
             decisions.resend_notice(db, notice_id, utc_now())
-            print(f"notice {notice_id} is queued")
+            print(f"notice {notice_id} is queued; the next run sends it")
         elif every is not None:
-            print(f"{decisions.resend_notices(db, NoticeState(every), utc_now())} notices are queued")
+            count = decisions.resend_notices(db, NoticeState(every), utc_now())
+            queued = f"{counted(count, 'notice')} {plural(count, 'is', 'are')} queued"
+            print(f"{queued}; the next run sends {plural(count, 'it', 'them')}" if count else queued)
 
 
 @app.command("send-test")
 def send_test(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="The notice's kind, such as payment_created.")],
-    to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="Who gets it.")],
+    to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="Who receives it.")],
     config: ConfigOption = None,
     locale: Annotated[str, typer.Option(help="en, de, fr, es or pt.")] = "en",
 ) -> None:
-    """Send a sample of one kind through the configured transport; nothing is recorded."""
+    """Send a sample of one kind through the configured transport; nothing is stored."""
     import asyncio
 
     from billing.app.mailing import send_sample
@@ -106,7 +112,7 @@ def send_test(
     from billing.core.states import NoticeKind
 
     if kind not in NoticeKind.__members__.values():
-        raise typer.BadParameter(f"{kind!r} is not a kind; there are {', '.join(NoticeKind)}")
+        raise typer.BadParameter(f"{kind!r} is not a kind of notice; use one of {', '.join(NoticeKind)}")
     delivery = asyncio.run(send_sample(read_config(config), NoticeKind(kind), to, locale, utc_now()))
     print(f"{delivery.kind} {delivery.server_reply}".rstrip())
     raise typer.Exit(0 if delivery.kind == "sent" else 1)

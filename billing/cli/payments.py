@@ -24,17 +24,19 @@ if TYPE_CHECKING:
     from billing.config import Config
     from billing.cycle.context import Gateway
 
-app = typer.Typer(help="Payments: look at them, and decide about those that wait.", no_args_is_help=True)
+app = typer.Typer(help="Payments: list them, and decide about those that wait for you.", no_args_is_help=True)
 
 IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The payment's id.")]
-GivenReason = Annotated[str, typer.Option("--reason", help="Why; it goes into the event log.")]
+GivenReason = Annotated[str, typer.Option("--reason", help="Why; stored in the event log.")]
 
 
 @app.command("list")
 def list_all(
     config: ConfigOption = None,
     state: Annotated[str | None, typer.Option(metavar="S", help="Only payments in this state.")] = None,
-    attention: Annotated[bool, typer.Option("--attention", help="Only payments that need a look.")] = False,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Only payments flagged for a person to check.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Payments by due date."""
@@ -42,7 +44,9 @@ def list_all(
     from billing.core.states import PaymentState
 
     if state is not None and state not in PaymentState.__members__.values():
-        raise typer.BadParameter(f"{state!r} is not a state; there are {', '.join(PaymentState)}")
+        raise typer.BadParameter(
+            f"{state!r} is not a state of a payment; use one of {', '.join(PaymentState)}"
+        )
     with store(config) as (_, db):
         documents = payments_listed(db, state, attention)
         if json:
@@ -95,22 +99,30 @@ def release(
     from billing.app.runtime import utc_now
 
     if bool(payment_ids) == all_held:
-        raise typer.BadParameter("name payment ids, or --all-held")
+        raise typer.BadParameter("give payment ids, or --all-held")
     with store(config) as (_, db):
         if all_held:
             payment_ids = held_payments(db)
         released = decisions.release(db, payment_ids or [], utc_now(), reason)
-    print(f"released {len(released)}; the next run sends them")
+    print(_released(len(released)))
+
+
+def _released(count: int) -> str:
+    from billing.core.plurals import counted, plural
+
+    if not count:
+        return "no payments released: none was waiting"
+    return f"{counted(count, 'payment')} released; the next run sends {plural(count, 'it', 'them')}"
 
 
 @app.command()
 def void(payment_id: IdArgument, config: ConfigOption = None, reason: GivenReason = "") -> None:
-    """Never charge a payment; what is open at Mileston is deleted there."""
+    """Never charge a payment; an open one is deleted at Mileston."""
     from billing.app.runtime import utc_now
 
     with store(config) as (loaded, db):
         _with_gateway(loaded, db, lambda gateway: decisions.void(db, gateway, payment_id, utc_now(), reason))
-    print(f"payment {payment_id} is void")
+    print(f"payment {payment_id} is void and will never be charged")
 
 
 @app.command()
@@ -118,18 +130,19 @@ def resolve(
     payment_id: IdArgument,
     config: ConfigOption = None,
     remote_id: Annotated[
-        str | None, typer.Option("--remote-id", help="It exists: the recurringPaymentId at Mileston.")
+        str | None, typer.Option("--remote-id", help="It exists at Mileston, with this recurringPaymentId.")
     ] = None,
     absent: Annotated[
-        bool, typer.Option("--absent", help="You made sure that it does not exist; charge it anew.")
+        bool,
+        typer.Option("--absent", help="You checked that it does not exist at Mileston; charge it again."),
     ] = False,
     reason: GivenReason = "",
 ) -> None:
-    """Say what became of an unknown or parked payment."""
+    """Say whether an unknown or parked payment exists at Mileston."""
     from billing.app.runtime import business_date, utc_now
 
     if (remote_id is None) != absent:
-        raise typer.BadParameter("say either --remote-id ID or --absent")
+        raise typer.BadParameter("give either --remote-id ID or --absent")
     with store(config) as (loaded, db):
         now = utc_now()
         today = business_date(loaded, now)
@@ -138,7 +151,7 @@ def resolve(
             db,
             lambda gateway: decisions.resolve(db, gateway, payment_id, remote_id, now, today, reason),
         )
-    print(f"payment {payment_id} is {'open' if remote_id else 'planned again'}")
+    print(f"payment {payment_id} is {'open' if remote_id else 'planned again; the next run sends it'}")
 
 
 def _with_gateway(config: Config, db: Database, act: Callable[[Gateway], Awaitable[None]]) -> None:

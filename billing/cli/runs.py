@@ -34,12 +34,12 @@ def run_once(
         str | None, typer.Option(metavar="DATE", help="Bill as if it were this day (YYYY-MM-DD).")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be created and mailed; touch nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be created and mailed; change nothing.")
     ] = False,
     json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing when all is well; for cron.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing when all is well; for cron.")] = False,
 ) -> None:
-    """Run one billing cycle: charge what is due, learn what was paid, write the mail."""
+    """Run one billing cycle: charge what is due, find out what was paid, send the e-mails."""
     from billing.app.cron_run import watched_run
     from billing.app.runtime import Hooks
     from billing.errors import AlreadyRunning
@@ -55,7 +55,7 @@ def run_once(
         with _progress(show=not (json or quiet)) as progress:
             report = asyncio.run(_with_signals(lambda stop: watched_run(loaded, day, Hooks(progress, stop))))
     except AlreadyRunning as error:
-        if quiet:  # the other run does the work: nothing that cron should mail about
+        if quiet:  # the other run does the work: nothing for cron to mail about
             raise typer.Exit(error.exit_code) from None
         raise
     if json:
@@ -68,7 +68,7 @@ def run_once(
 
 
 async def _with_signals(run: Callable[[Callable[[], bool]], Awaitable[Report]]) -> Report:
-    """The first SIGINT or SIGTERM asks the cycle to finish what is in flight; the second ends at once."""
+    """The first SIGINT or SIGTERM lets the cycle finish what is in flight; the second ends it at once."""
     stopping = False
 
     def stop() -> None:
@@ -76,7 +76,7 @@ async def _with_signals(run: Callable[[Callable[[], bool]], Awaitable[Report]]) 
         if stopping:
             os._exit(130)  # what is in flight is found by the next cycle's reconciliation
         stopping = True
-        say("finishing what is in flight; once more to end at once")
+        say("finishing the requests in flight; press Ctrl-C again to stop at once")
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -105,35 +105,53 @@ def _progress(show: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield advance
 
 
+_HELD = "held (safety limit, catch-up or paused): `billing payments list --state held` shows why"
 _LABELS = (
-    ("due", "payments to bring to Mileston"),
-    ("created", "created"),
-    ("adopted", "found at Mileston after a lost answer"),
-    ("not_sent", "not sent; the next run takes them"),
-    ("rejected", "refused by the API"),
-    ("unknown", "outcome unknown; looked up by the next runs"),
-    ("held", "held by a brake"),
+    # count, what one of them is called, what several are called
+    ("due", "payment to create at Mileston", "payments to create at Mileston"),
+    ("created", "created", "created"),
+    (
+        "adopted",
+        "found at Mileston after its answer was lost",
+        "found at Mileston after their answers were lost",
+    ),
+    ("not_sent", "not sent; the next run sends it", "not sent; the next run sends them"),
+    (
+        "rejected",
+        "rejected by Mileston: correct the data, then release it",
+        "rejected by Mileston: correct the data, then release them",
+    ),
+    (
+        "unknown",
+        "may or may not exist at Mileston; the next runs look it up",
+        "may or may not exist at Mileston; the next runs look them up",
+    ),
+    ("held", _HELD, _HELD),
 )
 
 
 def show_report(report: Report, config: Config, out: TextIO) -> None:
-    """The run as a person reads it."""
+    """Print the run for a person."""
+    from billing.core.plurals import counted, plural
+
     document = report.to_json()
     print(f"Run {report.run_id} for {report.as_of}: {report.outcome}", file=out)
-    for key, label in _LABELS:
+    for key, one, many in _LABELS:
         count = document["payments"][key]
         if count or key in ("due", "created"):
             amount = f"  ({document['amount_created']} USDC)" if key == "created" and count else ""
-            print(f"  {count:>7}  {label}{amount}", file=out)
+            print(f"  {count:>7}  {plural(count, one, many)}{amount}", file=out)
     settled = document["settlement"]
     if settled["checked"]:
-        print(f"  {settled['checked']:>7}  open payments looked at, {settled['paid']} of them paid", file=out)
+        checked = settled["checked"]
+        what = plural(checked, "open payment")
+        print(f"  {checked:>7}  {what} checked at Mileston, {settled['paid']} of them paid", file=out)
     mail = document["notices"]
     if any(mail.values()):
         print(
-            f"  {mail['sent']:>7}  e-mails sent"
+            f"  {mail['sent']:>7}  {plural(mail['sent'], 'e-mail')} sent"
             + (f", {mail['failed']} failed" if mail["failed"] else "")
-            + (f", {mail['held']} waiting" if mail["held"] else ""),
+            + (f", {mail['held']} waiting to be sent" if mail["held"] else ""),
             file=out,
         )
     if mail["sent"] and config.settings.mail.transport == "file":
@@ -143,21 +161,24 @@ def show_report(report: Report, config: Config, out: TextIO) -> None:
     if report.stopped:
         print(f"Stopped: {report.stopped}", file=out)
     if report.needs_a_person:
-        print(f"{report.needs_a_person} payments need a look: `billing status` says which", file=out)
+        waiting = report.needs_a_person
+        verb = plural(waiting, "needs", "need")
+        print(f"{counted(waiting, 'payment')} {verb} your decision: `billing status` shows which", file=out)
 
 
 def _dry_run(config: Config, as_of: date | None, json: bool) -> None:
     from billing.app.dry_run import would_create, would_mail
     from billing.app.runtime import business_date, look_only, utc_now
     from billing.core.money import format_amount
+    from billing.core.plurals import counted
 
     today = as_of or business_date(config, utc_now())
     with look_only(config, today) as tx:
         creates = list(would_create(tx, config.settings, today))
         mails = list(would_mail(tx, config.settings, today))
     total = sum(create.amount_micros for create in creates if not create.held)
+    held = sum(create.held for create in creates)
     if json:
-        held = sum(create.held for create in creates)
         counts = dict.fromkeys(("created", "adopted", "rejected", "unknown"), 0)
         print_json(
             {
@@ -175,26 +196,32 @@ def _dry_run(config: Config, as_of: date | None, json: bool) -> None:
             }
         )
         return
-    print(f"A run for {today} would create {len(creates)} payments, {format_amount(total)} USDC:")
+    charged = f"{counted(len(creates) - held, 'payment')}, {format_amount(total)} USDC"
+    print(f"A run for {today} would create {charged}{f', and hold {held} (catch-up)' if held else ''}:")
     print_table(
         ("subscription", "due", "amount", ""),
         (
-            (c.subscription, str(c.due_on), format_amount(c.amount_micros), "held" if c.held else "")
+            (
+                c.subscription,
+                str(c.due_on),
+                format_amount(c.amount_micros),
+                "held (catch-up)" if c.held else "",
+            )
             for c in creates
         ),
         "nothing is due",
     )
-    print(f"and write {len(mails)} e-mails:")
+    print(f"and send {counted(len(mails), 'e-mail')}:")
     print_table(
         ("kind", "subscription", "due"),
         ((m.kind.value, m.subscription, str(m.due_on)) for m in mails),
-        "no mail",
+        "no e-mail",
     )
-    print("Nothing was touched.")
+    print("Nothing was changed.")
 
 
 def reconcile(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Look every payment with an unknown outcome up at Mileston, and nothing else."""
+    """Look up every payment with an unknown outcome at Mileston, and do nothing else."""
     from billing.app.runtime import RECONCILE_STEPS, Hooks
     from billing.app.runtime import run_once as cycle
 

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="A local look-alike of the Mileston API, with faults to order.", no_args_is_help=True)
+app = typer.Typer(
+    help="A local simulation of the Mileston API that can be made to fail on purpose.", no_args_is_help=True
+)
 
 
 @app.command(

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from billing.config import Config
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="config.toml to use (else BILLING_CONFIG, else ./config.toml)")
+    Path | None,
+    typer.Option("--config", help="The config file (default: $BILLING_CONFIG, else ./config.toml)"),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it goes into the event log.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; stored in the event log.")]
 
 
 def parse_date(text: str) -> date:
@@ -63,7 +64,7 @@ def print_json(document: Any) -> None:
 
 
 def print_json_array(items: Iterable[Any]) -> None:
-    """An array of any length, written as it comes."""
+    """An array of any length, written item by item."""
     sys.stdout.write("[")
     for i, item in enumerate(items):
         sys.stdout.write(("" if i == 0 else ",") + "\n" + json.dumps(item, ensure_ascii=False))
@@ -95,11 +96,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: st
         return
     console.print(table)
     if count > _ON_SCREEN:
-        console.print(f"… and {count - _ON_SCREEN} more; --json or a pipe shows all", style="dim")
+        console.print(f"… and {count - _ON_SCREEN} more; use --json or a pipe to see all", style="dim")
 
 
 def complete_reference(incomplete: str) -> list[str]:
-    """References for the shell's completion; silent when there is no database yet."""
+    """References for the shell's completion; nothing when there is no database yet."""
     from billing.app.documents import references_like
     from billing.config import load_config
     from billing.errors import BillingError

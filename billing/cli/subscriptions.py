@@ -20,20 +20,21 @@ from billing.cli.shared import (
     store,
 )
 
-app = typer.Typer(help="Subscriptions: import, look at, pause, resume and cancel them.", no_args_is_help=True)
+app = typer.Typer(help="Subscriptions: import, show, pause, resume and cancel them.", no_args_is_help=True)
 
 
 @app.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="UTF-8 CSV with a header line.")],
     config: ConfigOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file; store nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file; change nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Add or update subscriptions by reference: the whole file, or nothing of it."""
+    """Add or update subscriptions by reference: the whole file, or none of it."""
     from billing.app.decisions import actor
     from billing.app.importing import import_csv
     from billing.app.runtime import utc_now
+    from billing.core.plurals import counted
     from billing.errors import ImportRejected, UsageError
 
     try:
@@ -47,7 +48,8 @@ def import_file(
             if json:
                 print_json({"added": 0, "updated": 0, "unchanged": 0, "faults": list(error.faults)})
             else:
-                say(f"{file}: nothing was imported; {len(error.faults)} faults:\n{error}")
+                count = counted(len(error.faults), "fault")
+                say(f"{file}: nothing was imported; {count} found:\n{error}")
             raise typer.Exit(error.exit_code) from None
     counts = {"added": result.added, "updated": result.updated, "unchanged": result.unchanged}
     if json:
@@ -69,7 +71,9 @@ def list_all(config: ConfigOption = None, json: JsonOption = False) -> None:
             return
         columns = ("reference", "plan", "amount", "interval", "status", "next_due_on")
         cells = (tuple(str(doc[column] or "–") for column in columns) for doc in documents)
-        print_table(columns, cells, "no subscriptions yet; `billing subscriptions import FILE.csv` adds some")
+        print_table(
+            columns, cells, "no subscriptions yet; add some with `billing subscriptions import FILE.csv`"
+        )
 
 
 @app.command()
@@ -95,17 +99,17 @@ def show(reference: ReferenceArgument, config: ConfigOption = None, json: JsonOp
 
 @app.command()
 def pause(reference: ReferenceArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
-    """Stop billing until resumed; the pause is not billed."""
+    """Stop billing until resumed; paused time is not billed."""
     from billing.app.runtime import utc_now
 
     with store(config) as (_, db):
         decisions.pause(db, reference, utc_now(), reason)
-    print(f"{reference} is paused")
+    print(f"{reference} is paused until you resume it")
 
 
 @app.command()
 def resume(reference: ReferenceArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
-    """Go on billing on the same days as before."""
+    """Start billing again, on the same days as before."""
     from billing.app.runtime import business_date, utc_now
 
     with store(config) as (loaded, db):
@@ -120,11 +124,11 @@ def cancel(
     reference: ReferenceArgument,
     config: ConfigOption = None,
     at_period_end: Annotated[
-        bool, typer.Option("--at-period-end", help="Let the period that is paid for run out.")
+        bool, typer.Option("--at-period-end", help="End it when the current period ends, not today.")
     ] = False,
     reason: ReasonOption = "",
 ) -> None:
-    """End a subscription for good."""
+    """End a subscription permanently."""
     from billing.app.runtime import business_date, utc_now
 
     with store(config) as (loaded, db):

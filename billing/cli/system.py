@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
 @_config_app.command("show")
 def show_config(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Every value and where it came from; secrets masked."""
+    """Show every setting and where it came from; secrets are masked."""
     loaded = read_config(config)
     if json:
         print_json({key: {"value": value, "origin": origin} for key, value, origin in loaded.rows()})
@@ -51,7 +51,7 @@ def show_config(config: ConfigOption = None, json: JsonOption = False) -> None:
 
 
 def status(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Is it healthy, when was the last run, what needs me, what comes next?"""
+    """Show whether all is well, what needs you, the last run, and what is due next."""
     from billing.app.runtime import business_date, utc_now
     from billing.app.status import read_status
 
@@ -66,36 +66,43 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
 
 
 def _show_status(found: Status, config: Config, now: datetime) -> None:
-    from billing.core.money import format_amount
+    from billing.core.plurals import plural
 
     if found.healthy:
         print("All is well.")
     else:
-        print("Something needs you:")
+        print("Something needs your attention:")
         _print_needs(found.needs, sys.stdout)
     print(f"\nLast run   {_last_run(found.last_run, config, now)}")
     print("\nComing up")
     for name, label in (("today", "today"), ("7_days", "in 7 days"), ("30_days", "in 30 days")):
         count, amount = found.upcoming[name]
-        print(f"  {label:12} {count:>7} payments {format_amount(amount):>18} USDC")
-    print("\nUp to now")
+        _print_payments(label, count, amount)
+    print("\nSo far")
     for state, (count, amount) in sorted(found.payments.items()):
-        print(f"  {state:12} {count:>7} payments {format_amount(amount):>18} USDC")
-    for what, counts in (("e-mails", found.notices), ("subscriptions", found.subscriptions)):
+        _print_payments(state, count, amount)
+    for one, counts in (("e-mail", found.notices), ("subscription", found.subscriptions)):
         for state, count in sorted(counts.items()):
-            print(f"  {state:12} {count:>7} {what}")
+            print(f"  {state:12} {count:>7} {plural(count, one)}")
+
+
+def _print_payments(label: str, count: int, amount_micros: int) -> None:
+    from billing.core.money import format_amount
+    from billing.core.plurals import plural
+
+    print(f"  {label:12} {count:>7} {plural(count, 'payment'):8} {format_amount(amount_micros):>18} USDC")
 
 
 def _last_run(last: LastRun | None, config: Config, now: datetime) -> str:
     from datetime import datetime
 
     if last is None:
-        return "none yet: `billing run-once` runs one"
+        return "none yet: start one with `billing run-once`"
     started = datetime.fromisoformat(last["started_at"])
     counts = [
         f"{count} {name.replace('_', ' ')}" for name, count in (last["payments"] or {}).items() if count
     ]
-    said = {"unfinished": "it goes on still, or was cut off"}.get(last["outcome"], last["outcome"])
+    said = {"unfinished": "still running, or it was killed"}.get(last["outcome"], last["outcome"])
     at = f"{started.astimezone(config.zone):%Y-%m-%d %H:%M}"
     return f"{_ago(now - started)} ({at}), {said}: {', '.join(counts) or 'nothing was due'}"
 
@@ -110,7 +117,7 @@ def _ago(passed: timedelta) -> str:
 
 
 def show_needs(config: Config, out: TextIO) -> None:
-    """What waits for a person, one by one, with what to type: the second half of cron's page."""
+    """What waits for a person, each with the command to type: the second half of what cron mails."""
     from billing.app.status import needs, reading
 
     with reading(config) as tx:
@@ -134,7 +141,7 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> None:
     from billing.app.runtime import utc_now
     from billing.errors import ConfigError
 
-    with suppress(ConfigError):  # which the first line will tell
+    with suppress(ConfigError):  # the first line of the checks reports it
         read_config(config)  # sets up what keeps secrets out of libraries' warnings
     found = []
     for finding in examine(config, os.environ, utc_now()):
@@ -148,19 +155,17 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> None:
     if json:
         print_json({"ok": well, "checks": [finding.to_json() for finding in found]})
     else:
-        print("\nAll is well." if well else "\nMend what is marked FAULT, from the top.")
+        print("\nAll is well." if well else "\nCorrect what is marked FAULT, starting at the top.")
     raise typer.Exit(0 if well else 1)
 
 
 def explain(
     reference: ReferenceArgument,
-    day: Annotated[
-        str | None, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD; today, if you name none.")
-    ] = None,
+    day: Annotated[str | None, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD; default: today.")] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Why was it billed, reminded or dunned on a date, or why not?"""
+    """Explain why a subscription was or was not billed, reminded or dunned on a date."""
     from billing.app.explain import explain as reasons
     from billing.app.runtime import business_date, utc_now
 
@@ -176,7 +181,7 @@ def explain(
         ("Billing", found.billing),
         ("Reminders", found.reminders),
         ("Dunning", found.dunning),
-        ("The log of that day", found.log),
+        ("Events of that day", found.log),
     )
     for title, sentences in topics:
         if sentences:
@@ -186,12 +191,12 @@ def explain(
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes; a new file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file to write the copy to.")],
     config: ConfigOption = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Copy the database while it is in use; a restored copy looks before it sends."""
+    """Copy the database while it is in use; once restored, the copy checks Mileston before it charges."""
     from billing.app.backup import back_up
     from billing.app.runtime import utc_now
 
@@ -199,20 +204,20 @@ def backup(
     if json:
         print_json({"file": str(file.absolute()), "bytes": size})
     else:
-        print(f"{file}: {size} bytes, checked. It holds personal data; keep it as safe as the database.")
+        print(f"{file}: {size} bytes, verified. It contains personal data; keep it as safe as the database.")
 
 
 @_database_app.command("mark-restored")
 def mark_restored(config: ConfigOption = None) -> None:
-    """Say that the database came back from a backup: the next cycle looks before it sends."""
+    """Say that the database was restored from a backup: the next cycle checks Mileston before it charges."""
     from billing.app.backup import mark_restored_by_hand
     from billing.app.runtime import utc_now
 
     with store(config) as (_, db):
         mark_restored_by_hand(db, utc_now())
-    print("noted: the next cycle looks up at Mileston whatever it does not know for certain")
+    print("marked as restored from a backup: the next cycle checks Mileston before it charges")
 
 
 @_database_app.callback()
 def _only_commands() -> None:
-    """Makes `mark-restored` a command of its own although it is the only one."""
+    """Makes `mark-restored` a subcommand although it is the only one."""

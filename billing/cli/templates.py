@@ -10,12 +10,12 @@ import typer
 
 from billing.cli.shared import ConfigOption, JsonOption, print_json, read_config, say
 
-app = typer.Typer(help="Mail templates: check them, look at them.", no_args_is_help=True)
+app = typer.Typer(help="Mail templates: check and preview them.", no_args_is_help=True)
 
 
 @app.command()
 def check(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Render every kind in every language with every edge case, and find what is wrong."""
+    """Render every kind in every language with every edge case, and list what is wrong."""
     from billing.app.runtime import templates_dir
     from billing.mail.check import check_templates
 
@@ -26,7 +26,7 @@ def check(config: ConfigOption = None, json: JsonOption = False) -> None:
     elif faults:
         say("\n".join(faults))
     else:
-        print("every template is well")
+        print("every template is correct")
     raise typer.Exit(1 if faults else 0)
 
 
@@ -34,11 +34,12 @@ def check(config: ConfigOption = None, json: JsonOption = False) -> None:
 def preview(
     config: ConfigOption = None,
     directory: Annotated[
-        Path | None, typer.Option("--to", help="Folder for the pages (else var/preview beside the config).")
+        Path | None,
+        typer.Option("--to", help="Folder for the pages (default: var/preview beside the config file)."),
     ] = None,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the index.")] = True,
 ) -> None:
-    """Write a page with every mail: languages, light and dark, phone and desktop; and open it."""
+    """Write a page that shows every mail (languages, light and dark, phone and desktop), and open it."""
     from billing.app.runtime import templates_dir
     from billing.mail.check import write_preview
 

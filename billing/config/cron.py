@@ -23,9 +23,9 @@ class Cron:
 
 
 def parse_cron(text: str) -> Cron:
-    """Read `minute hour day month weekday`. Raises `ValueError` with the field and what it may hold.
+    """Read `minute hour day month weekday`. Raises `ValueError` with the field and its allowed values.
 
-    Days and weekdays can't both be restricted: cron means "either" by that, and hardly anybody knows.
+    Days and weekdays can't both be restricted: cron then runs on either, which hardly anybody expects.
     """
     fields = text.lower().split()
     if len(fields) != 5:
@@ -34,7 +34,7 @@ def parse_cron(text: str) -> Cron:
         )
     minute, hour, day, month, weekday = fields
     if not day.startswith("*") and not weekday.startswith("*"):
-        raise ValueError("name either days of the month or weekdays, not both; cron would run on either")
+        raise ValueError("give either days of the month or weekdays, not both; cron would run on either")
     cron = Cron(
         _field("minute", minute, 0, 59),
         _field("hour", hour, 0, 23),
@@ -44,7 +44,7 @@ def parse_cron(text: str) -> Cron:
         tuple(sorted({number % 7 for number in _field("weekday", weekday, 0, 7, _WEEKDAYS)})),
     )
     if not any(cron.days[0] <= _LONGEST_MONTH[number - 1] for number in cron.months):
-        raise ValueError("that day never comes: no month of the expression is so long")
+        raise ValueError("no such date exists: none of the months in the expression has that many days")
     return cron
 
 

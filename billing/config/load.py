@@ -1,4 +1,4 @@
-"""Reads config.toml and the environment into a checked `Config`, or names every fault at once."""
+"""Reads config.toml and the environment into a checked `Config`, or reports every fault at once."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from billing.config.schema import Section, Settings, is_loopback, shown, without_secrets
+from billing.config.environment import PREFIX, concerns_us, unknown_variable, variable_of
+from billing.config.schema import (
+    LEAST_LIVE_QUIET_SECONDS,
+    Section,
+    Settings,
+    is_loopback,
+    shown,
+    without_secrets,
+)
 from billing.config.secrets import SECRET_NAMES, Secret, read_secrets
 from billing.errors import ConfigError
 
 Origin = str
-_PREFIX = "BILLING_"
-_NOT_SETTINGS = {"BILLING_CONFIG", "BILLING_SMTP_PASSWORD", "BILLING_SMTP_PASSWORD_FILE"}
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
     """Read the configuration.
 
     `path` wins over `BILLING_CONFIG`, which wins over `config.toml` in the working directory; with
-    none of the three the defaults hold. Raises `ConfigError` with one message a fault.
+    none of the three the defaults apply. Raises `ConfigError` with one message for each fault.
     """
     environ = os.environ if environ is None else environ
     chosen = _choose(path, environ)
@@ -109,7 +115,9 @@ def _take_file(path: Path, values: dict[str, dict[str, Any]], origins: dict[str,
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError([f"{path}: can't be read: {error.strerror}; name another with --config"]) from error
+        raise ConfigError(
+            [f"{path}: can't be read: {error.strerror}; give another file with --config"]
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: not valid TOML: {error}"]) from error
     for section, table in document.items():
@@ -127,20 +135,21 @@ def _take_environment(
     origins: dict[str, Origin],
     faults: list[str],
 ) -> None:
+    keys = _all_keys()
     for name, text in environ.items():
-        if not name.startswith(_PREFIX) or "__" not in name or name in _NOT_SETTINGS:
+        if not concerns_us(name, text):
             continue
-        section, _, key = name.removeprefix(_PREFIX).lower().partition("__")
+        section, _, key = name.removeprefix(PREFIX).lower().partition("__")
         path = f"{section}.{key}"
-        if path not in _all_keys():
-            faults.append(f"{name}: there is no such setting{_nearest(path)}")
+        if path not in keys or name != variable_of(path):
+            faults.append(unknown_variable(name, keys))
             continue
         values.setdefault(section, {})[key] = _from_text(section, key, text)
         origins[path] = f"environment {name}"
 
 
 def _from_text(section: str, key: str, text: str) -> object:
-    """An environment's text as the TOML value it stands for; strings stay as they are."""
+    """The text of an environment variable as the TOML value it stands for; strings stay as they are."""
     default = getattr(Settings.model_fields[section].default, key)
     if isinstance(default, str):
         return text
@@ -155,7 +164,7 @@ def _from_text(section: str, key: str, text: str) -> object:
 def _validate(
     values: dict[str, dict[str, Any]], origins: Mapping[str, Origin], faults: list[str]
 ) -> tuple[Settings, set[str]]:
-    """The settings, and the keys of wrong values: their defaults stand in for them in further checks."""
+    """The settings, and the keys of wrong values: their defaults are used in further checks."""
     try:
         return Settings.model_validate(values), set()
     except ValidationError as error:
@@ -178,7 +187,7 @@ def _validate(
 def _explain(place: str, fault: Any) -> str:
     given = without_secrets(fault["input"])
     if place in Settings.model_fields:
-        return f"{given!r}: this is a section; write [{place}] and its keys below"
+        return f"{given!r}: this is a section; write [{place}] on a line of its own and its keys below it"
     if fault["type"] == "extra_forbidden":
         return f"there is no such setting{_nearest(place)}"
     if fault["type"] == "value_error":
@@ -207,7 +216,7 @@ def _all_keys() -> list[str]:
 
 
 def _cross_check(settings: Settings, secrets: Mapping[str, Secret]) -> list[str]:
-    """Faults that show only when several values are seen together."""
+    """Faults that appear only when several values are checked together."""
     faults = []
     mileston, mail = settings.mileston, settings.mail
     urls = {
@@ -218,6 +227,12 @@ def _cross_check(settings: Settings, secrets: Mapping[str, Secret]) -> list[str]
         for key, url in urls.items():
             if url.startswith("http://"):
                 faults.append(f"{key}: {url!r}: the live environment needs https://")
+        quiet = settings.reconcile.quiet_seconds
+        if quiet < LEAST_LIVE_QUIET_SECONDS:
+            faults.append(
+                f"reconcile.quiet_seconds: {quiet:g}: the live environment needs "
+                f"{LEAST_LIVE_QUIET_SECONDS} to 86400 seconds"
+            )
     remote = any(url and not is_loopback(urlsplit(url).hostname or "") for url in urls.values())
     if mileston.environment == "live" or remote:
         for name in ("MILESTON_API_KEY", "MILESTON_BUSINESS_ID"):

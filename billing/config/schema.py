@@ -14,6 +14,9 @@ from billing.config.cron import parse_cron
 from billing.core.money import format_amount, parse_amount
 from billing.errors import InvalidAmount
 
+LEAST_LIVE_QUIET_SECONDS = 120
+"""A request may still be on its way for so long after the program has given it up."""
+
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -59,11 +62,11 @@ def _url(value: str) -> str:
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise ValueError("write an absolute URL that starts with https://")
     if "@" in parts.netloc:
-        raise ValueError("a URL must not hold a user name or password; keys come from the environment")
+        raise ValueError("a URL must not contain a user name or password; keys come from the environment")
     if parts.query or parts.fragment:
-        raise ValueError("a base URL has no query and no fragment")
+        raise ValueError("a base URL must have no query and no fragment")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError("http:// is accepted for loopback addresses alone; use https://")
+        raise ValueError("http:// is accepted only for loopback addresses; use https://")
     return value.rstrip("/")
 
 
@@ -103,7 +106,7 @@ def host_and_port(value: str) -> tuple[str, int]:
 
 def _textfile(value: str) -> str:
     if value and not value.endswith(".prom"):
-        raise ValueError("the node exporter reads files that end in .prom")
+        raise ValueError("the node exporter reads only files that end in .prom")
     return value
 
 
@@ -129,7 +132,7 @@ class Business(Section):
     cancel_url: Url = ""
     """Where a subscriber cancels; `{reference}` is put in. Empty: the mail says to reply."""
     operator_address: Address = ""
-    """Who gets the run digest when something needs a person; empty: nobody."""
+    """Who receives the run digest when something needs a person; empty: nobody."""
 
 
 class Database(Section):
@@ -147,6 +150,8 @@ class Mileston(Section):
     """Total time limit of one call."""
     requests_per_second: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     """0: no limit."""
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,32}$")] = ""
+    """Tells two databases that bill one Mileston business apart; never changed once something was sent."""
 
 
 class Cycle(Section):
@@ -160,9 +165,12 @@ class Cycle(Section):
 
 class Reconcile(Section):
     quiet_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    """Longer than Mileston may take to show what it made; at least LEAST_LIVE_QUIET_SECONDS in live."""
     page_size: Annotated[int, Field(ge=1, le=100_000)] = 500
     page_cap: Annotated[int, Field(ge=1, le=1000)] = 16
     """The list is read with limits up to page_size × page_cap."""
+    look_first_up_to: Annotated[int, Field(ge=0, le=10_000_000)] = 20_000
+    """A list of so many records at most is read before anything is sent; 0: only for a reason."""
     when_absent: Literal["resend", "park"] = "resend"
 
 
@@ -180,7 +188,7 @@ class Dunning(Section):
 
 class Settle(Section):
     max_gets_per_run: Annotated[int, Field(ge=0)] = 500
-    """Single status reads a run for payments that the list did not show."""
+    """Most single status reads in one run, for payments that the list did not show."""
 
 
 class Mail(Section):
@@ -199,7 +207,7 @@ class Mail(Section):
     on_unknown: Literal["hold", "resend"] = "hold"
     calendar_attachment: bool = False
     digest_when_well: bool = False
-    """A digest a day also when nothing needs the operator."""
+    """One digest a day even when nothing needs the operator."""
 
 
 class Schedule(Section):
@@ -214,14 +222,14 @@ class Watch(Section):
     textfile: Annotated[str, AfterValidator(_textfile)] = ""
     """Where `run-once` writes metrics for the node exporter; empty: nowhere."""
     ping_url: Url = ""
-    """Told of every cycle: at its start (/start), its success, and its failure (/fail); empty: nobody."""
+    """Called at each cycle's start (/start), success, and failure (/fail); empty: not called."""
     jitter_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
-    """`run-once --quiet` waits up to so long first, so that many machines don't start at once."""
+    """`run-once --quiet` waits up to this long first, so that not all machines start at once."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class Settings(Section):
-    """The whole configuration; a section a table of config.toml."""
+    """The whole configuration; each section is a table of config.toml."""
 
     business: Business = Business()
     database: Database = Database()
@@ -247,9 +255,9 @@ def shown(key: str, value: object) -> object:
 
 
 def without_secrets(value: object) -> object:
-    """A value that was refused; of a URL neither user nor query, for either may be a key.
+    """A rejected value for a message; a URL without user and query, for either may be a key.
 
-    Up to the last @, because a password may hold every sign that ends it in a well-formed URL.
+    Up to the last @, because a password may contain any character that would end it in a well-formed URL.
     """
     if not isinstance(value, str) or "://" not in value:
         return value

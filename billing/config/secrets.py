@@ -10,7 +10,7 @@ _LARGEST_SECRET = 8192
 
 
 class Secret:
-    """A value that shows itself only to those who ask for it with `reveal()`."""
+    """A value that is shown only by `reveal()`, never by printing it."""
 
     __slots__ = ("_value", "origin")
 
@@ -47,7 +47,7 @@ def read_secrets(environ: Mapping[str, str]) -> tuple[dict[str, Secret], list[st
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             place = f"the environment's {name}" if environ.get(name) else f"{name}_FILE"
-            faults.append(f"{name}: it can't be used: {reason}; check {place}")
+            faults.append(f"{name}: the secret can't be used: {reason}; check {place}")
             continue
         if secret is not None:
             found[name] = secret
@@ -75,10 +75,10 @@ def _from_file(path: Path) -> str:
 
 
 def _clean(value: str) -> str:
-    """A secret without the line's end that editors and `echo` add; control characters are refused."""
+    """A secret without the line end that editors and `echo` add; control characters are rejected."""
     value = value.strip()
     if not value:
         raise ValueError("it is empty")
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise ValueError("it holds control characters or several lines")
+        raise ValueError("it contains control characters or several lines")
     return value

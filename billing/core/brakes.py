@@ -1,4 +1,4 @@
-"""Safety brakes: when does a run stop charging because something looks wrong?"""
+"""Safety limits: when does a run stop charging because something looks wrong?"""
 
 from __future__ import annotations
 
@@ -39,45 +39,49 @@ class Brakes:
     limits: BrakeLimits
     payments: int = 0
     amount_micros: int = 0
+    others_payments: int = 0
+    """What runs that overlap this one have sent: they share one allowance."""
+    others_micros: int = 0
     finished: int = 0
     unknown: int = 0
     failures_in_a_row: int = 0
     stopped: str = field(default="")
-    """Why nothing more is sent in this run, though the payments stay planned; empty: go on."""
+    """Why nothing more is sent in this run (the payments stay planned); empty: go on."""
     hold_cause: str = field(default="")
     """Why everything else that is due is held; empty: go on."""
 
     def admit(self, amount_micros: int) -> str:
-        """Count a payment in and answer '', or the cause for which it must be held."""
+        """Count a payment in and return '', or the reason why it must be held."""
         if self.hold_cause:
             return self.hold_cause
-        if self.payments + 1 > self.limits.max_payments:
-            return f"over cycle.max_payments_per_run ({self.limits.max_payments})"
-        if self.amount_micros + amount_micros > self.limits.max_amount_micros:
+        if self.others_payments + self.payments + 1 > self.limits.max_payments:
+            return f"over the safety limit cycle.max_payments_per_run ({self.limits.max_payments})"
+        if self.others_micros + self.amount_micros + amount_micros > self.limits.max_amount_micros:
             limit = format_amount(self.limits.max_amount_micros)
-            return f"over cycle.max_amount_per_run ({limit} USDC)"
+            return f"over the safety limit cycle.max_amount_per_run ({limit} USDC)"
         self.payments += 1
         self.amount_micros += amount_micros
         return ""
 
     def note(self, kind: OutcomeKind, status: int | None = None) -> None:
-        """Take in one outcome and its HTTP status; may stop the run."""
+        """Count one outcome and its HTTP status; may stop the run."""
         self.finished += 1
         self.unknown += kind is OutcomeKind.UNKNOWN
         self.failures_in_a_row = 0 if kind is OutcomeKind.CREATED else self.failures_in_a_row + 1
         if kind is OutcomeKind.UNAUTHORIZED:
-            self.stopped = "the API refused the key (401)"
+            self.stopped = "Mileston refused the API key (401)"
         elif status == _FORBIDDEN:
-            # It refuses this payment, but rarely this one alone: ask nothing more of it today.
-            self.stopped = "the API forbids creating payments (403)"
+            # It refuses this payment, but rarely this one alone: send nothing more in this run.
+            self.stopped = "Mileston forbids this key to create payments (403)"
         elif kind is OutcomeKind.NOT_SENT and self.failures_in_a_row >= self.limits.max_consecutive_failures:
-            self.stopped = "the API can't be reached"
+            self.stopped = "Mileston can't be reached"
         elif self.failures_in_a_row >= self.limits.max_consecutive_failures:
             self.hold_cause = (
-                f"{self.failures_in_a_row} creates failed in a row (cycle.max_consecutive_failures)"
+                f"{self.failures_in_a_row} creates in a row failed "
+                "(safety limit cycle.max_consecutive_failures)"
             )
         elif share_is_over(self.unknown, self.finished, self.limits.max_unknown_share):
             self.hold_cause = (
                 f"{self.unknown} of {self.finished} outcomes are unknown "
-                f"(cycle.max_unknown_share {self.limits.max_unknown_share:g})"
+                f"(safety limit cycle.max_unknown_share {self.limits.max_unknown_share:g})"
             )

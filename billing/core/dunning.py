@@ -17,7 +17,7 @@ class FinalAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DunningPolicy:
-    """Days after the payable day of each overdue notice and of the final action; frozen a payment."""
+    """Days after the payable day of each overdue notice and of the final action; fixed for each payment."""
 
     steps: tuple[int, ...]
     final_after: int
@@ -38,7 +38,7 @@ def freeze_policy(
     """The configured policy fitted to the `room_days` from the payable day to the next due date.
 
     The final action comes at the latest one day before the next due date; steps that would come on
-    or after it are dropped. A room of one day leaves place for no step.
+    or after it are dropped. One day leaves no room for any step.
     """
     final = max(1, min(final_after_days, room_days - 1))
     return DunningPolicy(tuple(d for d in sorted(set(days_after)) if d < final), final, final_action)

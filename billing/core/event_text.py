@@ -1,4 +1,4 @@
-"""What the event log can tell, and each line of it as a sentence."""
+"""What the event log can contain, and each line of it as a sentence."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ class EventAction(StrEnum):
     FIRST_LOOK_FAILED = "first_look_failed"
     DATABASE_LOST = "database_lost"
     DATABASE_RESTORED = "database_restored"
+    DATABASE_DOUBTED = "database_doubted"
+    DATABASE_TRUSTED = "database_trusted"
 
 
 _A = EventAction
@@ -67,13 +69,13 @@ SENTENCES: dict[EventAction, str] = {
     _A.UNAUTHORIZED: "Mileston refused the API key when {it} was sent: {detail}",
     _A.NOT_SENT: "{it} was not sent: {detail}",
     _A.UNKNOWN: "it is not known whether {it} was created at Mileston: {detail}",
-    _A.RECOVERED: "{it} was being sent by a run that died",
+    _A.RECOVERED: "{it} was being sent when its run died; it is looked up at Mileston",
     _A.TURNED_UP: "{it} turned up at Mileston: {detail}",
     _A.ADOPTED: "{it} was found at Mileston after its answer was lost; its id there is {detail}",
     _A.PROVED_ABSENT: "{it} was proved not to exist at Mileston: {detail}",
     _A.PARKED: "{it} was parked and waits for a person: {detail}",
     _A.RESOLVED: "{it} was resolved: {detail}",
-    _A.REPLACED: "{it} stands for another remote payment now: {detail}",
+    _A.REPLACED: "{it} now stands for another remote payment: {detail}",
     _A.DUPLICATE_DELETED: "an unpaid duplicate of {it} was deleted at Mileston: {detail}",
     _A.ATTENTION: "{it} was flagged for a person: {detail}",
     _A.VANISHED: "{it} is no longer found at Mileston: {detail}",
@@ -88,17 +90,19 @@ SENTENCES: dict[EventAction, str] = {
     _A.FIRST_LOOK_FAILED: "Mileston's list could not be read before the first payment was sent: {detail}",
     _A.DATABASE_LOST: "Mileston has payments that this database does not know of: {detail}",
     _A.DATABASE_RESTORED: "the database was restored from a backup: {detail}",
+    _A.DATABASE_DOUBTED: "the database may be a copy; Mileston is checked before the next charge: {detail}",
+    _A.DATABASE_TRUSTED: "the database is trusted again: {detail}",
 }
 _ONCE_CALLED = {"voided": _A.VOID}
-"""Lines that 0.1.0 wrote."""
+"""Actions that 0.1.0 wrote, and what they are called now."""
 
 
 def sentence_of(action: str, detail: str, it: str) -> str:
-    """One line of the log in words, without the final stop; an unknown action is shown as it is."""
+    """One line of the log in words, without the full stop; an unknown action is shown as it is."""
     action = _ONCE_CALLED.get(action, action)
     pattern = "{it}: " + action.replace("_", " ") + ": {detail}"
     if action in SENTENCES:
         pattern = SENTENCES[EventAction(action)]
     if not detail:
         pattern = pattern.removesuffix(": {detail}").removesuffix(", {detail}")
-    return pattern.format(it=it, detail=detail or "nothing more is noted")
+    return pattern.format(it=it, detail=detail or "no details were recorded")

@@ -1,4 +1,4 @@
-"""A notice as facts (`NoticeFacts`), as bytes (`RenderedMail`), and what came of sending it (`Delivery`)."""
+"""A notice as facts (`NoticeFacts`), as bytes (`RenderedMail`), and the result of sending it (`Delivery`)."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ class DeliveryKind(StrEnum):
     RETRY = "retry"  # 4xx: a temporary refusal of this message
     FAILED = "failed"  # 5xx: a permanent refusal of this message
     UNKNOWN = "unknown"  # the connection was lost after the last dot: it may have been taken
-    NOT_SENT = "not_sent"  # the channel went down before the last dot: this message is not to blame
+    NOT_SENT = "not_sent"  # the channel failed before the last dot: this message is not the cause
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What came of handing over one message; `server_reply` is the server's, without addresses."""
+    """The result of handing over one message; `server_reply` is the server's text, without addresses."""
 
     kind: DeliveryKind
     server_reply: str = ""

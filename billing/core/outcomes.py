@@ -1,4 +1,4 @@
-"""What came of a call to the payments API: facts the gateway reports and the cycle decides on."""
+"""The result of a call to the payments API: facts that the gateway reports and the cycle decides on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 class OutcomeKind(StrEnum):
     CREATED = "created"  # 2xx, and the echo matches what was asked for
-    REFUSED = "refused"  # a definite no about this payment: 400, 403, 404, 422
+    REFUSED = "refused"  # this payment was definitely rejected: 400, 403, 404, 422
     UNAUTHORIZED = "unauthorized"  # 401: the key is wrong, not the payment
     NOT_SENT = "not_sent"  # proved: no byte of the request left
     UNKNOWN = "unknown"  # everything else
@@ -21,7 +21,7 @@ class CreateOutcome:
 
     `detail` is safe to store and log: the API's message or the fault's class, never a key, name or
     address. `retry_after_seconds` is what a 429 or 503 asked for. `mismatch` marks a 2xx whose echo
-    differs from the request: it needs a person's eyes.
+    differs from the request; `remote_id` is kept then too, if the answer named a usable one.
     """
 
     kind: OutcomeKind
@@ -30,6 +30,15 @@ class CreateOutcome:
     detail: str = ""
     retry_after_seconds: float | None = None
     mismatch: bool = False
+
+    @property
+    def named_id(self) -> str | None:
+        """The record that a 2xx named though its echo is not ours.
+
+        Something was made then: such a create is never sent again by itself. That record is read,
+        and `reconciling.judge_named` says whether it is this payment's.
+        """
+        return self.remote_id if self.kind is OutcomeKind.UNKNOWN and self.mismatch else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +55,29 @@ class PaymentRequest:
     wallet_address: str | None = None
 
 
+class RemoteStatus(StrEnum):
+    """What a record says of being paid; `remote_status.read_status` reads it."""
+
+    PAID = "paid"
+    UNPAID = "unpaid"
+    UNCLEAR = "unclear"  # neither word: nobody is dunned, nothing is deleted, a person looks
+
+
 @dataclass(frozen=True, slots=True)
 class RemotePayment:
     """A recurring payment as the API shows it. `marker` is None if it is not one of ours.
 
-    `amount_micros` is None when the API's amount can't be read.
+    `amount_micros` and `due_on` are None when the API's value can't be read.
     """
 
     remote_id: str
     marker: str | None
     amount_micros: int | None
     email: str
-    paid: bool
+    status: RemoteStatus
+    due_on: date | None = None
+
+    @property
+    def paid(self) -> bool:
+        """Surely paid. What is not paid may be unclear: ask `status` before taking it for unpaid."""
+        return self.status is RemoteStatus.PAID

@@ -1,6 +1,6 @@
 """The calendar of periods: when is period n due, and which periods are due by a day?
 
-Everything is arithmetic on dates from the anchor; no time zone and no earlier due date takes part,
+Everything is arithmetic on dates from the anchor; no time zone and no earlier due date is involved,
 so a late run, a pause or a change of clocks can't move a billing day.
 """
 

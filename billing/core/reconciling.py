@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import Protocol
 
+from billing.core.coverage import KnownRemote as KnownRemote
+from billing.core.coverage import Lost
 from billing.core.outcomes import RemotePayment
+from billing.core.remote_status import same_address
 
 # Kill Bill looks unknown payments up after 5 minutes, an hour, then daily, five times.
 BACK_OFF = (timedelta(minutes=5), timedelta(hours=1), *([timedelta(days=1)] * 5))
@@ -19,14 +23,6 @@ PROOF = 2
 _CHAIN = 5
 """So many of our own payments must stand in one order before the list's order is believed: by
 chance that happens once in 120."""
-
-
-@dataclass(frozen=True, slots=True)
-class KnownRemote:
-    """A remote payment of ours that came into being between two instants of our clock."""
-
-    from_at: datetime
-    by_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +97,8 @@ class LostCreate:
     absent_at: datetime | None
     look_step: int
     next_look_at: datetime | None = None
+    due_on: date | None = None
+    marker: str = ""
 
 
 class Finding(StrEnum):
@@ -135,18 +133,44 @@ def mismatch(remote: RemotePayment, amount_micros: int, email: str) -> str:
     """Which field of a remote payment differs from ours, or ''."""
     if remote.amount_micros != amount_micros:
         return "amount"
-    same = remote.email.strip().casefold() == email.strip().casefold()
-    return "" if same else "subscriberEmail"
+    return "" if same_address(email, remote.email) else "subscriberEmail"
+
+
+def is_lookalike(remote: RemotePayment, lost: LostCreate) -> bool:
+    """Whether a record that bears no marker of ours could be the lost create all the same.
+
+    What can't be read of it does not clear it.
+    """
+    return (
+        remote.amount_micros in (None, lost.amount_micros)
+        and same_address(lost.email, remote.email)
+        and (remote.due_on is None or lost.due_on in (None, remote.due_on))
+    )
+
+
+class Proof(Protocol):
+    """What a list proves: `coverage.CoverageProof` is one."""
+
+    @property
+    def newest_first(self) -> bool: ...
+    def covers(self, lost: Lost) -> bool: ...
+    def why_not(self, lost: Lost) -> str: ...
 
 
 def judge(
-    lost: LostCreate, matches: Sequence[RemotePayment], coverage: Coverage, now: datetime, quiet: timedelta
+    lost: LostCreate,
+    matches: Sequence[RemotePayment],
+    coverage: Coverage | Proof,
+    now: datetime,
+    quiet: timedelta,
+    lookalikes: Sequence[RemotePayment] = (),
 ) -> Verdict:
     """What one look at the list means for one lost create.
 
     Absent needs two looks that cover the attempt, the first at least `quiet` after its deadline, the
     second at least `quiet` after the first: a create may still be on its way inside Mileston, and the
-    list may lag.
+    list may lag. `lookalikes` are records that no payment claims; one with this payment's e-mail,
+    amount and date may be it, under a name that the API changed.
     """
     if matches:
         fitting = [m for m in matches if not mismatch(m, lost.amount_micros, lost.email)]
@@ -157,8 +181,15 @@ def judge(
         return Verdict(Finding.PARK, matches[0], cause)
     if now < lost.deadline_at + quiet:
         return _again(lost, lost.deadline_at + quiet)
-    if not coverage.covers(lost.started_at):
-        return _unproved(lost, now)
+    lookalike = next((remote for remote in lookalikes if is_lookalike(remote, lost)), None)
+    if lookalike is not None:
+        cause = (
+            f"the record {lookalike.remote_id} has its e-mail, amount and date, and no payment number of "
+            "ours: say whether it is this payment"
+        )
+        return Verdict(Finding.PARK, lookalike, cause)
+    if not _is_covered(coverage, lost):
+        return _unproved(lost, now, _why_not(coverage, lost))
     if lost.absent_looks == 0 or lost.absent_at is None:
         return Verdict(
             Finding.LOOK_AGAIN,
@@ -172,6 +203,38 @@ def judge(
     return Verdict(Finding.ABSENT, absent_looks=PROOF, absent_at=now)
 
 
+def judge_named(lost: LostCreate, remote_id: str, remote: RemotePayment | None, now: datetime) -> Verdict:
+    """What becomes of a create that was answered with an id, though with an echo that is not ours.
+
+    `remote` is that very record, read since; None if the API shows none of that id (it may for a
+    while). It is adopted if e-mail, amount and date are ours, whatever its name says by now, and
+    otherwise a person decides. It is never sent again by itself.
+    """
+    if remote is None:
+        return _unproved(lost, now, f"Mileston named the record {remote_id} and does not show it")
+    if remote.marker not in (None, lost.marker):
+        field = "subscriptionName"  # it is another payment's
+    elif remote.due_on is None or remote.due_on != lost.due_on:
+        field = "recurringDate"
+    else:
+        field = mismatch(remote, lost.amount_micros, lost.email)
+    if not field:
+        return Verdict(Finding.ADOPT, remote)
+    return Verdict(Finding.PARK, remote, f"Mileston made the record {remote_id} of it with another {field}")
+
+
+def _is_covered(coverage: Coverage | Proof, lost: LostCreate) -> bool:
+    if isinstance(coverage, Coverage):
+        return coverage.covers(lost.started_at)
+    return coverage.covers(lost)
+
+
+def _why_not(coverage: Coverage | Proof, lost: LostCreate) -> str:
+    if isinstance(coverage, Coverage):
+        return "the list of remote payments never covered the time of the attempt"
+    return f"cannot confirm whether it exists at Mileston: {coverage.why_not(lost)}"
+
+
 def _again(lost: LostCreate, at: datetime) -> Verdict:
     return Verdict(
         Finding.LOOK_AGAIN,
@@ -182,7 +245,7 @@ def _again(lost: LostCreate, at: datetime) -> Verdict:
     )
 
 
-def _unproved(lost: LostCreate, now: datetime) -> Verdict:
+def _unproved(lost: LostCreate, now: datetime, cause: str) -> Verdict:
     """Back off: freely in the first five minutes, then step by step, then to a person.
 
     An uncovered look also takes back an earlier proof of absence: two looks must agree.
@@ -193,7 +256,6 @@ def _unproved(lost: LostCreate, now: datetime) -> Verdict:
         # The list was read for another payment's sake: that is no step on the way to a person.
         return Verdict(Finding.UNPROVED, next_look_at=lost.next_look_at, look_step=lost.look_step)
     if lost.look_step >= len(BACK_OFF):
-        cause = "the list of remote payments never covered the time of the attempt"
         return Verdict(Finding.PARK, cause=cause)
     return Verdict(
         Finding.UNPROVED, next_look_at=now + BACK_OFF[lost.look_step], look_step=lost.look_step + 1

@@ -1,4 +1,4 @@
-"""When is a subscriber to be reminded of the next payment?"""
+"""When should a subscriber be reminded of the next payment?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _A_YEAR = 365
 def offsets_for(
     interval: Interval, days_before: Sequence[int], yearly_days_before: Sequence[int]
 ) -> list[int]:
-    """The offsets in days that hold for an interval, largest first.
+    """The offsets in days that apply to an interval, largest first.
 
     Offsets that are not shorter than the interval are dropped: they would remind of the payment
     after the next one.

@@ -1,4 +1,4 @@
-"""Which periods of a subscription are to be charged now, and when does it come up next?"""
+"""Which periods of a subscription are to be charged now, and when is the next one due?"""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class PlannedPeriod:
 
 @dataclass(frozen=True, slots=True)
 class PeriodPlan:
-    """`periods` become payments, oldest first; then period `next_period` comes up on `next_due_on`."""
+    """`periods` become payments, oldest first; then period `next_period` is due on `next_due_on`."""
 
     periods: tuple[PlannedPeriod, ...]
     next_period: int

@@ -15,10 +15,10 @@ class PaymentState(StrEnum):
     PLANNED = "planned"  # due, not yet on the wire
     SENDING = "sending"  # intent committed; the socket may be open
     OPEN = "open"  # exists at Mileston, not yet paid
-    REJECTED = "rejected"  # definitely refused; a person must mend the data
+    REJECTED = "rejected"  # rejected by Mileston; a person must correct the data
     UNKNOWN = "unknown"  # may or may not exist at Mileston
-    HELD = "held"  # over a safety brake or the catch-up limit
-    PARKED = "parked"  # no proof to be had; a person must decide
+    HELD = "held"  # not sent: safety limit, catch-up, or a paused subscription
+    PARKED = "parked"  # cannot confirm whether it exists at Mileston; a person must decide
     PAID = "paid"
     UNCOLLECTIBLE = "uncollectible"  # dunning ended unpaid
     VOID = "void"  # will never be charged
@@ -44,7 +44,7 @@ REMOTE = frozenset({S.OPEN, S.PAID, S.UNCOLLECTIBLE})
 
 
 def check_transition(old: PaymentState, new: PaymentState) -> None:
-    """Raise `IllegalTransition` unless the table joins the two states."""
+    """Raise `IllegalTransition` unless the table allows it."""
     if new not in TRANSITIONS[old]:
         allowed = ", ".join(sorted(TRANSITIONS[old])) or "nothing: it is final"
         raise IllegalTransition(f"a payment that is {old} can't become {new}; it can become {allowed}")
@@ -71,6 +71,6 @@ class NoticeState(StrEnum):
     QUEUED = "queued"  # to be sent
     SENDING = "sending"  # claimed; the mail server may have it
     SENT = "sent"  # the mail server took it
-    FAILED = "failed"  # permanently refused, with the server's words
+    FAILED = "failed"  # permanently refused; the server's reply is kept
     UNKNOWN = "unknown"  # the connection was lost after the last dot
     SUPERSEDED = "superseded"  # no longer true when it was about to be sent

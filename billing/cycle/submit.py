@@ -14,7 +14,7 @@ from billing.cycle.reconcile import look_first_if_new
 from billing.lifecycle import payments as lifecycle
 from billing.lifecycle import sending
 from billing.lifecycle.sending import Result, Written
-from billing.store import payments
+from billing.store import payments, runs
 from billing.store.rows import PlannedPayment
 from billing.store.tx import Tx
 
@@ -80,6 +80,9 @@ class _Feed:
     def _take(self, tx: Tx, now: datetime, send_by: datetime, room: int) -> tuple[list[PlannedPayment], int]:
         """Intents for the payments that may be sent, and how many were held instead."""
         held = 0
+        if not self.ctx.exclusive:
+            others = runs.sent_by_others(tx, self.ctx.run_id, self.ctx.began, now)
+            self.ctx.brakes.others_payments, self.ctx.brakes.others_micros = others
         while True:
             rows = payments.planned_page(tx, self.ctx.as_of, self.after_id, room)
             if not rows:

@@ -1,1 +1,1 @@
-"""The daemon: wakes the cycle up on a schedule, and ends it well."""
+"""The daemon: runs a cycle on a schedule, and ends it cleanly."""

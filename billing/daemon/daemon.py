@@ -2,9 +2,9 @@
 
     SIGTERM, SIGINT   no new intents; what is in flight ends within its time limit; exit 0
     a second one      ends at once; reconciliation finds what was in flight
-    SIGHUP            configuration and keys are read anew, as they are for every cycle
+    SIGHUP            configuration and keys are read again, as they are for every cycle
 
-One thread does it all: it waits, it runs the cycle, and it tells the watchdog that it lives. So a cycle
+One thread does it all: it waits, it runs the cycle, and it feeds the watchdog. So a cycle
 that hangs can't hide behind a thread that doesn't.
 """
 
@@ -24,6 +24,7 @@ from billing.app.ping import pinged
 from billing.app.runtime import Hooks, needs_own_sandbox, open_store, run_once, sandbox_data, utc_now
 from billing.app.sandbox_host import own_sandbox
 from billing.config import Config, load_config
+from billing.core.plurals import counted
 from billing.cycle.context import nothing
 from billing.cycle.report import Report
 from billing.daemon.liveness import Pulse
@@ -35,7 +36,7 @@ from billing.errors import AlreadyRunning, BillingError
 logger = logging.getLogger("billing.daemon")
 
 _LOOK_UP_SECONDS = 0.2
-"""How often a running cycle is looked after: a stop that is over its grace, the watchdog."""
+"""How often a running cycle is checked: has a stop used up its grace period, the watchdog."""
 _LATE_SECONDS = 60.0
 _LONGEST_BACK_OFF_SECONDS = 3600.0
 _UNAUTHORIZED = 401
@@ -58,7 +59,7 @@ class NobodyWatches:
 
 
 class BackOff:
-    """After a failed cycle the next tick tries again; from the second failure on, ticks are left out."""
+    """After a failed cycle the next tick tries again; from the second failure on, ticks are skipped."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -67,12 +68,12 @@ class BackOff:
 
     @property
     def holds(self) -> bool:
-        """Whether a tick that comes now is to be left out."""
+        """Whether a tick that comes now is skipped."""
         return self._clock() < self._not_before
 
     def failed(self, every_seconds: float) -> None:
         self.failures += 1
-        # Half a step short of the tick that is meant, so that it is not missed by a hair.
+        # Half a step short of the intended tick, so that it is not just missed.
         steps = 2 ** min(self.failures - 1, 20) - 0.5
         wait = min(steps * every_seconds, max(_LONGEST_BACK_OFF_SECONDS, 0.5 * every_seconds))
         self._not_before = self._clock() + wait
@@ -83,7 +84,7 @@ class BackOff:
 
 
 class Daemon:
-    """Runs cycles by the schedule of `config`, whose file is read anew for each of them."""
+    """Runs cycles by the schedule of `config`, whose file is read again for each of them."""
 
     def __init__(self, config: Config, watcher: Watcher, notifier: Notifier | None = None) -> None:
         self.config = config
@@ -99,16 +100,16 @@ class Daemon:
         self._last_words = "starting"
         self._said = ""
         self.last_failure = ""
-        """Why the last cycle failed, or ''; that a payment needs a person is no failure."""
+        """Why the last cycle failed, or ''; a payment that needs a person is not a failure."""
         self.scheduler = CycleScheduler(
             config.settings.schedule, self.tick, self._wait, watcher.note_scheduler
         )
 
     def run(self) -> int:
-        """Stay up until a signal. Answers the exit code.
+        """Run until a signal. Returns the exit code.
 
-        Raises `ConfigError` or `StoreError` if it can't start at all: then whoever started it should
-        know.
+        Raises `ConfigError` or `StoreError` if it can't start at all, so that whoever started it is
+        told.
         """
         with open_store(self.config):
             pass  # it is there, ours, and of this program's schema
@@ -129,14 +130,16 @@ class Daemon:
             self._read_config()
             self._cycle()
             if self._refused and self._key_was_changed():
-                logger.warning("the API refused the key, and another one is there now: running again")
+                logger.warning(
+                    "Mileston refused the API key, and a different key is configured now: running again"
+                )
                 self._cycle()
             self._back_off.worked()
             self.last_failure = ""
         except AlreadyRunning:
             self._watcher.note_cycle("overlapped")
             self._last_words = "another cycle was running"
-            logger.info("another cycle is running on this database; the next tick tries again")
+            logger.info("another cycle is running on this database; nothing done, the next tick tries again")
         except BillingError as error:
             self._note_failure(str(error), error, expected=True)
         except Exception as error:
@@ -146,16 +149,16 @@ class Daemon:
             self.pulse.cycle_ends()
 
     def trouble(self) -> str:
-        """Why this process should be taken for hung, or ''."""
+        """Why this process seems to hang, or ''."""
         return self.pulse.trouble()
 
     def late(self, now: datetime) -> str:
-        """Why the last tick is too old or was none, or ''."""
+        """Why the last tick is too old or failed, or ''."""
         if self.last_failure:
             return "the last cycle failed; the log says why"
         planned = self.scheduler.next_at
         if not self._running and planned is not None and (now - planned).total_seconds() > _LATE_SECONDS:
-            return "the last tick is too old"
+            return "the last tick is overdue: no cycle started when it was planned"
         return ""
 
     def _cycle(self) -> None:
@@ -176,7 +179,9 @@ class Daemon:
             self.pulse.cycle_ends()
         if report is None:
             self._watcher.note_cycle("cut_off")
-            logger.warning("cut off what was in flight; the next cycle looks up what became of it")
+            logger.warning(
+                "stopped with requests still in flight; the next cycle looks up what became of them"
+            )
             return
         self._watcher.note_report(report)
         self._last_words = f"last cycle {report.outcome}"
@@ -193,7 +198,7 @@ class Daemon:
             await asyncio.wait((cycle,), timeout=_LOOK_UP_SECONDS)
             self.pulse.beat()
             if self._signals.grace_is_over and not cut_off:
-                cut_off = cycle.cancel()  # once: what it does to end well is not to be disturbed
+                cut_off = cycle.cancel()  # once: its clean-up must not be interrupted
         return None if cycle.cancelled() else cycle.result()
 
     def _wait(self, seconds: float) -> None:
@@ -211,10 +216,12 @@ class Daemon:
         try:
             self._read_config()
         except BillingError as error:
-            logger.error("the configuration was not taken over: %s", error)
+            logger.error(
+                "the new configuration is wrong and was not used; the old one stays in use: %s", error
+            )
             return
-        self._back_off.worked()  # whatever was wrong, a person has just seen to it
-        logger.info("the configuration was read anew")
+        self._back_off.worked()  # whatever was wrong, a person has just dealt with it
+        logger.info("the configuration was read again")
 
     def _read_config(self) -> None:
         """Read the configuration and the secrets as they are now; keep the old ones if they are wrong."""
@@ -225,7 +232,7 @@ class Daemon:
         self.config = config
 
     def _key_was_changed(self) -> bool:
-        """Whether the secrets are others now than those that the last cycle used; takes them over."""
+        """Whether the secrets differ from those that the last cycle used; the next one uses the new ones."""
         if self._signals.stopping:
             return False
         before = self.config.secrets
@@ -238,7 +245,7 @@ class Daemon:
         self._last_words = f"the last cycle failed ({self._back_off.failures} in a row)"
         self._watcher.note_cycle("failed")
         logger.error(
-            "the cycle failed, number %d in a row: %s",
+            "the cycle failed (%d in a row), the schedule tries again: %s",
             self._back_off.failures,
             words,
             exc_info=None if expected else error,
@@ -273,14 +280,14 @@ class Daemon:
 
     @contextmanager
     def _sandbox(self) -> Iterator[None]:
-        """The own sandbox, if there is to be one, for as long as the daemon: its pay links work."""
+        """Our own sandbox, if one is needed, for as long as the daemon runs, so that its pay links work."""
         own = needs_own_sandbox(self.config)
         with own_sandbox(sandbox_data(self.config)) if own else nullcontext():
             yield
 
 
 def longest_stall_seconds(config: Config) -> float:
-    """How long a cycle may go without any sign of progress: many times the longest wait that it has."""
+    """How long a cycle may go without any sign of progress: many times its longest wait."""
     settings = config.settings
     waits = [15.0, settings.mileston.timeout_seconds]
     if settings.mail.transport == "smtp":
@@ -289,13 +296,14 @@ def longest_stall_seconds(config: Config) -> float:
 
 
 def _in_words(report: Report) -> str:
-    """`ok: 8 created; 12 e-mails sent`: what a line of the log has room for."""
+    """`ok: 8 created; 12 e-mails sent`: short enough for a line of the log."""
     counts = report.to_json()
     said = [f"{count} {name.replace('_', ' ')}" for name, count in counts["payments"].items() if count]
     if report.paid:
         said.append(f"{report.paid} paid")
     if report.notices_sent or report.notices_failed:
-        said.append(f"{report.notices_sent} e-mails sent, {report.notices_failed} failed")
+        sent = counted(report.notices_sent, "e-mail")
+        said.append(f"{sent} sent, {report.notices_failed} failed")
     said += [report.stopped] if report.stopped else []
     said += report.problems
     return f"{report.outcome}: {'; '.join(said) or 'nothing was due'}"

@@ -1,4 +1,4 @@
-"""Is the daemon alive? Told by the loop that works, never by a thread that would go on beside a hang."""
+"""Is the daemon alive? Reported by the loop that does the work, not by a thread that would outlive a hang."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 
 LONGEST_SILENCE_SECONDS = 180.0
-"""One database transaction may keep the loop for long; this long it doesn't. As WatchdogSec in the unit."""
+"""A database transaction may block the loop, but never this long. Same as WatchdogSec in the unit."""
 
 
 class Pulse:
-    """Two signs of life: the loop turns (`beat`), and the cycle gets on (`moved`).
+    """Two signs of life: the loop turns (`beat`), and the cycle makes progress (`moved`).
 
-    While a cycle runs, a loop that turns but gets nowhere is no sign of life: after `stall_seconds`
-    without `moved`, beats count no longer, and systemd's watchdog ends the process.
+    While a cycle runs, a loop that turns without progress is no sign of life: after `stall_seconds`
+    without `moved`, beats no longer count, and systemd's watchdog ends the process.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class Pulse:
     ) -> None:
         self._feed = feed
         self._clock = clock
-        # Thrice in its interval, so that one late beat is no death.
+        # Three times in its interval, so that one late beat ends nothing.
         self.interval_seconds = min(5.0, watchdog_seconds / 3) if watchdog_seconds else 5.0
         self._stall_seconds = 0.0
         self._moved_at = self._fed_at = clock()
@@ -39,12 +39,12 @@ class Pulse:
         self.beat(at_once=True)
 
     def moved(self) -> None:
-        """The cycle got on. Also a beat: much of a cycle never returns to its loop for long."""
+        """The cycle made progress. Also a beat: much of a cycle seldom returns to its loop."""
         self._moved_at = self._clock()
         self.beat()
 
     def beat(self, *, at_once: bool = False) -> None:
-        """The loop turns. Feeds the watchdog, not more often than it needs."""
+        """The loop turns. Feeds the watchdog, no more often than it needs."""
         now = self._clock()
         if not self.stalled and (at_once or now - self._fed_at >= self.interval_seconds):
             self._fed_at = now
@@ -52,7 +52,7 @@ class Pulse:
 
     @property
     def stalled(self) -> bool:
-        """Whether a cycle runs and has got nowhere for too long."""
+        """Whether a cycle is running and has made no progress for too long."""
         return 0.0 < self._stall_seconds < self._clock() - self._moved_at
 
     @property
@@ -61,7 +61,7 @@ class Pulse:
         return self._clock() - self._fed_at
 
     def trouble(self) -> str:
-        """Why this process should be taken for hung, or ''."""
+        """Why this process seems to hang, or ''."""
         silent = self.silent_seconds
         if self.stalled or silent > LONGEST_SILENCE_SECONDS:
             return f"no progress for {max(silent, self._clock() - self._moved_at):.0f} s"

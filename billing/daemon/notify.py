@@ -1,4 +1,4 @@
-"""Tells systemd how the daemon is doing: sd_notify(3) is one datagram to a socket that it names."""
+"""Reports the daemon's state to systemd: sd_notify(3) is one datagram to a socket that systemd names."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 _MICROS = 1_000_000
 _PATIENCE_SECONDS = 0.5
-"""The queue of a socket like this one is short; one that nobody reads must not hold billing up."""
+"""The queue of such a socket is short; one that nobody reads must not delay billing."""
 
 
 class Notifier:
-    """Sends states to `$NOTIFY_SOCKET`; without one it says nothing, to nobody.
+    """Sends states to `$NOTIFY_SOCKET`; without one it does nothing.
 
-    `watchdog_seconds` is how often systemd wants to hear `watchdog()` at the least; 0: it doesn't.
+    `watchdog_seconds` is the longest time that systemd accepts between two `watchdog()` calls; 0: none.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -44,7 +44,7 @@ class Notifier:
                 channel.settimeout(_PATIENCE_SECONDS)
                 channel.sendto(state.encode(), self._address)
         except OSError:
-            pass  # whoever listens is gone or too busy; billing goes on all the same
+            pass  # the listener is gone or too busy; billing goes on
 
 
 def _watchdog_seconds(environ: Mapping[str, str]) -> float:

@@ -1,7 +1,7 @@
 """APScheduler, kept on a short lead: one job, in UTC, run by the very thread that waits for it.
 
-Due-ness comes from the database alone, so all that is asked of the scheduler is to wake the cycle up:
-never twice at once, never not at all.
+Due-ness comes from the database alone, so the scheduler only has to start cycles:
+never two at once, and never none.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _JOB = "cycle"
 _LOST = {
     EVENT_JOB_ERROR: ("error", "the scheduler could not run a tick"),
     EVENT_JOB_MISSED: ("missed", "the scheduler missed a tick"),
-    EVENT_JOB_MAX_INSTANCES: ("skipped", "the scheduler skipped a tick: the last one is still running"),
+    EVENT_JOB_MAX_INSTANCES: ("skipped", "the scheduler skipped a tick: the previous one is still running"),
 }
 
 
 def trigger_for(schedule: Schedule) -> Any:
-    """The trigger of a schedule; in UTC, where no hour is missing and none comes twice."""
+    """The trigger of a schedule; in UTC, where no hour is missing and none occurs twice."""
     if not schedule.cron:
         return IntervalTrigger(seconds=schedule.every_minutes * 60, timezone=UTC)
     cron: Cron = parse_cron(schedule.cron)
@@ -44,7 +44,7 @@ def trigger_for(schedule: Schedule) -> Any:
     def listed(numbers: tuple[int, ...]) -> str:
         return ",".join(map(str, numbers))
 
-    # Numbers of weekdays mean other days to APScheduler (0 is Monday) than to cron (0 is Sunday).
+    # Numbers of weekdays mean different days to APScheduler (0 is Monday) than to cron (0 is Sunday).
     weekdays = ",".join(_WEEKDAYS[number] for number in cron.weekdays)
     return CronTrigger(
         minute=listed(cron.minutes),
@@ -62,11 +62,11 @@ _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 class CycleScheduler(BlockingScheduler):  # type: ignore[misc]
     """Runs `tick` at once and then by the schedule, in the thread that called `start`.
 
-    `wait(seconds)` is called in between, and may return early as often as it likes: each time the
-    clock is looked at anew, so that a jump of it is noticed. `on_lost(event)` is told of every
+    `wait(seconds)` is called in between, and may return early as often as it likes: the
+    clock is checked again each time, so that a jump of it is noticed. `on_lost(event)` is called for every
     scheduler event that means lost work: missed, skipped or error.
 
-    A tick that is due while another runs comes right after it, and many that were slept through come
+    A tick that is due while another runs runs right after it, and several that were slept through run
     as one.
     """
 
@@ -94,7 +94,7 @@ class CycleScheduler(BlockingScheduler):  # type: ignore[misc]
         self.add_listener(self._lost, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
 
     def follow(self, schedule: Schedule) -> None:
-        """Go by another schedule from now on."""
+        """Use another schedule from now on."""
         self._job.reschedule(trigger_for(schedule))
 
     @property
@@ -115,11 +115,11 @@ class CycleScheduler(BlockingScheduler):  # type: ignore[misc]
         self._tick()
 
     def _mind_the_clock(self) -> None:
-        """If the clock was set back, the planned time may lie absurdly far ahead: plan anew."""
+        """If the clock was set back, the planned time may be absurdly far ahead: plan again."""
         planned = self.next_at
         sooner = sooner_tick(self._job.trigger, planned, self._last_at, datetime.now(UTC))
         if sooner != planned:
-            logger.warning("the clock was set back; the next tick is planned anew, for %s", sooner)
+            logger.warning("the system clock was set back; the next tick is now planned for %s", sooner)
             self._job.modify(next_run_time=sooner)
 
     def _lost(self, event: Any) -> None:
@@ -131,10 +131,10 @@ class CycleScheduler(BlockingScheduler):  # type: ignore[misc]
 def sooner_tick(
     trigger: Any, planned: datetime | None, last_at: datetime | None, now: datetime
 ) -> datetime | None:
-    """When the next tick ought to come: as planned, unless the clock was set back since; pure.
+    """When the next tick should come: as planned, unless the clock was set back since; pure.
 
-    A tick is never further away than one step of its trigger. One that was run already before a small
-    correction of the clock is not run again.
+    A tick is never further away than one step of its trigger. One that already ran before a small
+    correction of the clock does not run again.
     """
     if planned is None or last_at is None or planned <= now:
         return planned

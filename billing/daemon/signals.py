@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGHUP, as flags that the loop looks at and a pipe that wakes it up."""
+"""SIGTERM, SIGINT and SIGHUP, as flags that the loop checks and a pipe that wakes it up."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from types import FrameType, TracebackType
 from typing import Self
 
 GRACE_SECONDS = 24.0
-"""After so long what is still in flight is cut off: its outcome is unknown, and looked up later."""
+"""After this long what is still in flight is cut off: its outcome is unknown, and looked up later."""
 _LAST_SECONDS = 29
-"""After so long the process ends, whatever holds it; where it hung goes to stderr."""
+"""After this long the process ends, whatever blocks it; where it hung is written to stderr."""
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 class Signals:
-    """Takes the signals over for the length of a `with`.
+    """Handles the signals for the length of a `with`.
 
     The first SIGTERM or SIGINT asks for an end (`stopping`), the second ends the process at once: what
     was in flight then is found by the next cycle's reconciliation. SIGHUP asks to read the
-    configuration anew (`take_reload`).
+    configuration again (`take_reload`).
 
     Handlers only set flags and write a byte: one that touched a lock, as `threading.Event` does, could
-    meet the loop holding it.
+    interrupt the loop while it holds that lock.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,12 +63,12 @@ class Signals:
         return self._stop_at is not None and self._clock() > self._stop_at + GRACE_SECONDS
 
     def take_reload(self) -> bool:
-        """Whether a SIGHUP came since this was asked last."""
+        """Whether a SIGHUP came since the last call."""
         wanted, self._reload = self._reload, False
         return wanted
 
     def wait(self, seconds: float) -> None:
-        """Sleep for so long, or until a signal comes."""
+        """Sleep for this long, or until a signal comes."""
         if self.stopping or self._reload:
             return
         ready, _, _ = select.select([self._read_end], [], [], max(0.0, seconds))

@@ -72,7 +72,7 @@ class Endpoint(Generic[F]):
             body = _encode(self.resource.to_wire(values)).encode()
         except UnicodeEncodeError:  # half a surrogate pair; sending it again can't help
             return CreateOutcome(
-                OutcomeKind.REFUSED, detail="a text in it is no valid Unicode; nothing was sent"
+                OutcomeKind.REFUSED, detail="one of its texts is not valid Unicode; nothing was sent"
             )
         call = Call(
             self._create_name, "POST", self._create_url, self._create_path, body, _LARGEST_RECORD_BYTES
@@ -151,7 +151,7 @@ class Endpoint(Generic[F]):
     def _body(self, call: Call, reply: Reply) -> dict[str, Any]:
         body = json_object(reply)
         if body is None or says_failure(body):
-            raise self._failed(call, reply, "no usable JSON")
+            raise self._failed(call, reply, "the answer is not usable JSON")
         return body
 
     def _one(self, call: Call, reply: Reply, remote_id: str) -> Record[F]:
@@ -176,7 +176,9 @@ class Endpoint(Generic[F]):
 
     def _in_path(self, remote_id: str) -> str:
         if usable_id(remote_id) is None:
-            raise CallFailed(f"{self.resource.name}: not an id that the API could have given", permanent=True)
+            raise CallFailed(
+                f"{self.resource.name}: this is not an id that the API could have given", permanent=True
+            )
         return quote(remote_id, safe="")
 
     def _url(self, path: str) -> httpx.URL:
@@ -186,7 +188,7 @@ class Endpoint(Generic[F]):
 class MilestonClient:
     """All three resources of one business. Close it, or use it as an async context manager.
 
-    `credentials` gives (API key, business id) and is asked at every call; `clock` gives aware
+    `credentials` returns (API key, business id) and is called for every request; `clock` returns aware
     instants. `ssl_context` replaces the usual trusted roots.
     """
 

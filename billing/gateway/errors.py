@@ -6,7 +6,7 @@ from billing.errors import GatewayError
 
 
 class CallFailed(GatewayError):
-    """A call that could not be completed: no answer, a refusal, or an answer of another form.
+    """A call that could not be completed: no answer, a refusal, or an answer in another form.
 
     `status` is the HTTP status of a complete answer, else None. `retry_after_seconds` is what a 429
     or 503 asked for. The message is safe to store and log.

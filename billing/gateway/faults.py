@@ -18,7 +18,7 @@ class TooLarge(Exception):
 
 
 class Unusable(Exception):
-    """Before the request left, the connection had ended or held an answer to nothing of ours."""
+    """Before the request left, the connection had ended or carried an answer to no request of ours."""
 
 
 class Fault(Exception):
@@ -52,7 +52,7 @@ NETWORK_FAULTS: tuple[type[Exception], ...] = (
 
 
 def reason_of(error: BaseException, sent: bool, timeout_seconds: float) -> str:
-    """Why a call has no answer, without anything that the other end said.
+    """Why a call has no answer, without anything that the server sent.
 
     The messages of protocol errors quote the answer, so only their class is named.
     """

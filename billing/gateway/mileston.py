@@ -12,6 +12,7 @@ from urllib.parse import quote
 from billing.config.schema import Mileston
 from billing.core.markers import find_marker, name_with_marker
 from billing.core.outcomes import CreateOutcome, PaymentRequest, RemotePayment
+from billing.core.remote_status import read_status
 from billing.gateway.addresses import checkout_url
 from billing.gateway.client import MilestonClient
 from billing.gateway.errors import CallFailed
@@ -21,8 +22,8 @@ from billing.gateway.resources import RECURRING_PAYMENTS, Record, RecurringPayme
 class MilestonGateway:
     """Creates, reads and deletes remote payments. Safe to use from many tasks of one event loop.
 
-    `credentials` gives (API key, business id) and is asked at every call. `clock` gives aware
-    instants; only deadlines and Retry-After dates are compared with it. `on_call` is told each
+    `credentials` returns (API key, business id) and is called for every request. `clock` returns aware
+    instants; only deadlines and Retry-After dates are compared with it. `on_call` receives each
     call's name, HTTP status (None without an answer) and seconds.
     """
 
@@ -41,11 +42,12 @@ class MilestonGateway:
         self._payments = self._client.recurring_payments
 
     async def create(self, request: PaymentRequest, send_by: datetime) -> CreateOutcome:
-        """Ask for one payment and say what is proved of it; see `CreateOutcome`.
+        """Create one payment and return what is proved about it; see `CreateOutcome`.
 
         Nothing is sent at or after `send_by`. Whatever is sent has an outcome within the time limit
-        of a call after that. A mismatch names its remote id too, if it has one: for a person, not
-        as success. Raises nothing but `CancelledError`, which leaves the outcome unknown.
+        of a call after that. A mismatch names its remote id too, if it has one (`named_id`): no
+        success, and no reason to send again. Raises nothing but `CancelledError`, which leaves the
+        outcome unknown.
         """
         return await self._payments.create(
             RecurringPayment(
@@ -64,7 +66,7 @@ class MilestonGateway:
     async def list(self, limit: int) -> builtins.list[RemotePayment]:
         """Up to `limit` remote payments, in no promised order; those that aren't ours as well.
 
-        Exactly as many as the API sent, so that a length below `limit` means that there are no more.
+        Exactly as many as the API sent, so that fewer than `limit` means that there are no more.
         Raises `GatewayError`.
         """
         payments = [_as_payment(record) for record in await self._payments.list(limit)]
@@ -109,5 +111,6 @@ def _as_payment(record: Record[RecurringPayment]) -> RemotePayment:
         marker=find_marker(shown.subscription_name or ""),
         amount_micros=shown.amount_micros,
         email=shown.subscriber_email or "",
-        paid=shown.payment_status == "paid",
+        status=read_status(shown.payment_status),
+        due_on=shown.recurring_on,
     )

@@ -17,8 +17,8 @@ def clean_message(message: object, secret: Iterable[str], personal: Iterable[str
     """The API's `message` as one safe line of at most 300 characters.
 
     A list (one entry a fault) is joined; anything but text gives an empty string. Control
-    characters go. Keys (`secret`) become `…` wherever they stand, names and the like (`personal`)
-    where they stand as words, e-mail addresses always.
+    characters go. Keys (`secret`) become `…` wherever they appear, names and the like (`personal`)
+    where they appear as words, e-mail addresses always.
     """
     if isinstance(message, list):
         message = "; ".join(entry for entry in message if isinstance(entry, str))

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_type_hints
 
 from billing.core.markers import find_marker
 from billing.core.money import format_amount, parse_amount
+from billing.core.remote_status import same_address
 from billing.errors import InvalidAmount
 
 _DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T.*)?", re.DOTALL)
@@ -59,18 +60,13 @@ def _same_marker(ours: str, theirs: str) -> bool:
     return ours == theirs if marker is None else marker == find_marker(theirs)
 
 
-def _same_address(ours: str, theirs: str) -> bool:
-    """Servers commonly store addresses in small letters; that is no other person."""
-    return ours.strip().lower() == theirs.strip().lower()
-
-
 def _text(raw: object) -> str | None:
     return raw if isinstance(raw, str) else None
 
 
 TEXT = Form(str, _text)
 MARKED = Form(str, _text, _same_marker)
-ADDRESS = Form(str, _text, _same_address)
+ADDRESS = Form(str, _text, same_address)
 AMOUNT = Form(format_amount, _read_amount)
 # A calendar date in the form that JSON gives an instant. No zone takes part in either direction.
 DAY = Form(lambda day: f"{day.isoformat()}T00:00:00.000Z", _read_day)

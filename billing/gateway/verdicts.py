@@ -21,8 +21,8 @@ from billing.gateway.redact import clean_message
 from billing.gateway.resources import F, Resource, usable_id
 from billing.gateway.wire import Reply
 
-# A definite no about this one payment. Every other status but 401 and 2xx leaves it open whether
-# the create took effect.
+# These statuses reject this one payment for certain. Every other one but 401 and 2xx leaves it
+# uncertain whether the create took effect.
 REFUSALS = frozenset({400, 403, 404, 422})
 _SLOW_DOWN = frozenset({429, 503})
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
@@ -76,7 +76,7 @@ def _outcome_of_success(
         OutcomeKind.UNKNOWN,
         remote_id=remote_id,
         status=reply.status,
-        detail=f"the answer lacks or differs from what was sent in: {', '.join(wrong)}",
+        detail=f"Mileston's answer lacks these fields or differs from what was sent: {', '.join(wrong)}",
         mismatch=True,
     )
 
@@ -103,7 +103,7 @@ def failure_of_reply(what: str, reply: Reply, personal: Sequence[str], now: date
 
 
 def json_object(reply: Reply) -> dict[str, Any] | None:
-    """The answer's JSON object, or None. Its content type is not asked: the content is the proof."""
+    """The answer's JSON object, or None. Its content type is not checked: the content is the proof."""
     if reply.headers.get("content-encoding", "identity").strip().lower() != "identity":
         return None  # not what was asked for, and a packed body could unpack to any size
     try:
@@ -127,7 +127,7 @@ def _described(reply: Reply, body: dict[str, Any] | None, personal: Sequence[str
 
 
 def retry_after(reply: Reply, now: datetime) -> float | None:
-    """How long a 429 or 503 asks to wait, in seconds from `now`; None if it does not say."""
+    """How long a 429 or 503 asks us to wait, in seconds from `now`; None if it does not say."""
     if reply.status not in _SLOW_DOWN:
         return None
     return _parse_wait(reply.headers, now)

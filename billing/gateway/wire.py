@@ -34,7 +34,7 @@ Observer = Callable[[str, int | None, float], None]
 
 logger = logging.getLogger("billing.gateway")
 
-# Servers close idle connections after five seconds or more. Giving ours up sooner makes it rare
+# Servers close idle connections after five seconds or more. Closing ours sooner makes it rare
 # that one closes just as a payment is being sent, which would leave an unknown.
 _IDLE_SECONDS = 4.0
 # What a header can carry: Latin-1 without control characters and without blanks at the ends.
@@ -125,7 +125,7 @@ class _Body(httpx.AsyncByteStream):
 class Wire:
     """Makes calls to one server. Any number of tasks may call at once; each gets its own lane.
 
-    `credentials` is asked at every call, so that a rotated key is used at once. `on_call` is told
+    `credentials` is called for every request, so that a rotated key is used at once. `on_call` receives
     each call's name, status (None without an answer) and seconds.
     """
 
@@ -198,7 +198,7 @@ class Wire:
         )
 
     def _current_keys(self) -> tuple[str, str]:
-        """The keys as they are now; the headers that all calls have are made anew if they changed."""
+        """The keys as they are now; the headers that all calls have are made again if they changed."""
         try:
             keys = self._credentials()
         except (BillingError, OSError) as error:
@@ -214,7 +214,7 @@ class Wire:
         if self._on_call is not None:
             self._on_call(call.name, None, seconds)
         # Once something may have left, whatever went wrong only means that the outcome is unknown.
-        # Before that, a fault of ours must not pass for one of the network.
+        # Before that, a fault of ours must not be mistaken for one of the network.
         if isinstance(error, NETWORK_FAULTS) or (guard.sent and isinstance(error, Exception)):
             raise Fault(guard.sent, reason) from None
         raise error
@@ -246,7 +246,7 @@ async def _read(response: httpx.Response, limit_bytes: int) -> bytes:
 
 
 async def _close(lane: httpx.AsyncBaseTransport) -> None:
-    # What closing might still complain about adds nothing to what is known of the call.
+    # An error while closing adds nothing to what is known about the call.
     with contextlib.suppress(*NETWORK_FAULTS):
         await lane.aclose()
 
@@ -271,7 +271,7 @@ def _headers_for(base_url: httpx.URL, key: str, business_id: str) -> httpx.Heade
     for name, value in (("API key", key), ("business id", business_id)):
         if not _HEADER_VALUE.fullmatch(value):
             raise Unauthorized(
-                f"the {name} can't be sent: it is empty, or holds characters that no header carries "
+                f"the {name} can't be sent: it is empty, or contains characters that no header can carry "
                 "(only Latin-1, no control characters, no blanks at its ends)",
                 permanent=True,
             )

@@ -22,6 +22,7 @@ from billing.core.event_text import EventAction
 from billing.core.outcomes import CreateOutcome, OutcomeKind
 from billing.core.states import PaymentState, check_transition
 from billing.lifecycle.payments import Found, open_payments
+from billing.store import runs
 from billing.store.bulk import insert_rows, update_rows
 from billing.store.events import about_payment, record
 from billing.store.models import attempts, payments
@@ -80,6 +81,7 @@ def begin_sending(
     )
     if tx.execute(statement).rowcount != len(rows):
         raise RuntimeError(_TAKEN)
+    runs.count_sent(tx, run_id, len(rows), sum(row.amount_micros for row in rows), now)
     insert_rows(
         tx,
         attempts,

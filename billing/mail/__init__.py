@@ -1,1 +1,1 @@
-"""Notices as e-mail: the words (templates, languages), the bytes (MIME), and their delivery."""
+"""Notices as e-mail: the text (templates, languages), the bytes (MIME), and their delivery."""

@@ -1,4 +1,4 @@
-"""Proves templates before they meet a subscriber, and shows them: `billing templates check` and `preview`."""
+"""Checks and previews templates before a subscriber sees them: `billing templates check` and `preview`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from billing.core.states import NoticeKind
 from billing.errors import TemplateError
 from billing.mail.i18n import LANGUAGES, SOURCE_LANGUAGE
 from billing.mail.message import Content, MessageBuilder
-from billing.mail.render import MEND, Renderer, shipped_templates
+from billing.mail.render import FIX_TEMPLATE, Renderer, shipped_templates
 from billing.mail.samples import ORDINARY, SAMPLE_NOW, sample_letters
 
 _LONGEST_SUBJECT = 200
@@ -63,7 +63,7 @@ def check_templates(
 
 
 def _told(error: TemplateError) -> str:
-    return str(error).removesuffix(MEND).rstrip(". ")
+    return str(error).removesuffix(FIX_TEMPLATE).rstrip(". ")
 
 
 def _with_places(fault: str, places: list[str]) -> str:
@@ -92,7 +92,7 @@ def _mail_faults(renderer: Renderer, builder: MessageBuilder, letter: NoticeFact
         yield f"{kind}.html: the pay link is missing"
     for ending, part in (("subject.txt", content.subject), ("txt", content.text), ("html", content.html)):
         if re.search(r"\bNone\b", part):
-            yield f'{kind}.{ending}: prints "None" for a fact that is not there; put it inside {{% if … %}}'
+            yield f'{kind}.{ending}: prints "None" for a fact that is missing; put it inside {{% if … %}}'
 
 
 def _subject_faults(content: Content) -> Iterator[str]:
@@ -118,7 +118,9 @@ class _Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "script":
-            self.faults.append("there is a <script>: a value is not escaped, or no mail program will run it")
+            self.faults.append(
+                "there is a <script>: a value is not escaped, or a script that no mail program runs"
+            )
         names = [name for name, _ in attrs]
         for name in {name for name in names if names.count(name) > 1}:
             self.faults.append(f"<{tag}> has the attribute {name} twice")
@@ -162,7 +164,7 @@ def _luminance(colour: str) -> float:
 
 
 def _file_faults(renderer: Renderer, user_templates: Path | None) -> Iterator[str]:
-    """A file or block of the user's that nothing will ever use, because its name is nearly right."""
+    """A file or block of the user's that nothing will ever use, because its name is slightly wrong."""
     shipped = shipped_templates()
     if not user_templates or not user_templates.is_dir() or user_templates.samefile(shipped):
         return
@@ -234,7 +236,7 @@ def write_preview(settings: Settings, user_templates: Path | None, directory: Pa
 
 
 def _card(directory: Path, name: str, view: str, kind: NoticeKind, content: Content) -> str:
-    # What the reader's system prefers must not matter here: each page has its mode for good.
+    # What the reader's system prefers must not matter here: each page has a fixed mode.
     for mode, rule in (("light", "@media not all"), ("dark", "@media all")):
         (directory / f"{name}.{mode}.html").write_text(_DARK_RULE.sub(rule, content.html), "utf-8")
     escaped = {"view": view, "kind": kind, "subject": content.subject, "text": content.text, "name": name}

@@ -80,13 +80,13 @@ class Connection:
             self.drop()
             kind = DeliveryKind.UNKNOWN if dotted else DeliveryKind.NOT_SENT
             return Delivery(kind, _loss(phase, error))
-        except BaseException:  # cancelled: the conversation can't be taken up where it stopped
+        except BaseException:  # cancelled: the conversation can't continue where it stopped
             self.drop()
             raise
         return self._answered(reply, mail)
 
     async def quit(self) -> None:
-        """Part politely, as far as the server lets us, and close."""
+        """Say QUIT, as far as the server lets us, and close."""
         try:
             await self._smtp.execute_command(b"QUIT", timeout=min(self._timeout_seconds, 5.0))
         except FAULTS:
@@ -131,12 +131,12 @@ class Connection:
         return b".\r\n" if raw.endswith(b"\r\n") else b"\r\n.\r\n"
 
     def _refused(self, phase: str, reply: SMTPResponse, mail: RenderedMail) -> Delivery:
-        """The server's no before the body; the connection stays good unless it says otherwise."""
+        """The server's refusal before the body; the connection stays usable unless it says otherwise."""
         words = _words(phase, reply, mail)
         if reply.code in _NOT_ALLOWED:
             self.drop()
             raise MailError(
-                f"the mail server takes no mail as it is configured: {words}; "
+                f"the mail server accepts no mail with this configuration: {words}; "
                 "check mail.smtp_username, BILLING_SMTP_PASSWORD and mail.smtp_tls"
             )
         if phase == "RSET" or reply.code in (_UNAVAILABLE, _OUT_OF_STEP) or not _is_refusal(reply):
@@ -156,22 +156,22 @@ class Connection:
         words = _words("the final dot", reply, mail)
         if reply.code == _UNAVAILABLE or not _is_refusal(reply):
             self.drop()
-        if not _is_refusal(reply):  # a riddle instead of an answer
+        if not _is_refusal(reply):  # neither yes nor no
             return Delivery(DeliveryKind.UNKNOWN, words)
         return Delivery(DeliveryKind.RETRY if reply.code < 500 else DeliveryKind.FAILED, words)
 
 
 def refuses_sender(delivery: Delivery) -> bool:
-    """Whether the server found fault with our own address, and so perhaps with every message of ours."""
+    """Whether the server refused our own address, and so perhaps every message of ours."""
     if delivery.kind is not DeliveryKind.FAILED or delivery.server_reply.startswith(_TOO_LARGE):
         return False
     return _SENDER_REFUSED.match(delivery.server_reply) is not None
 
 
 def clean_words(text: str) -> str:
-    """A server's words as one line of at most 260 characters, without addresses and control characters."""
+    """A server's reply as one line of at most 260 characters, without addresses and control characters."""
     if len(text) > 2000:
-        text = text[:2000].rpartition(" ")[0]  # at a word's end: half an address would not be recognised
+        text = text[:2000].rpartition(" ")[0]  # at the end of a word: half an address would not be recognised
     text = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(_ADDRESS_IN_WORDS.sub("<address>", text).split())[:_LONGEST_WORDS]
 

@@ -89,11 +89,11 @@ class FileTransport:
             return tempfile.mkstemp(prefix=".", suffix=".tmp", dir=self._directory)
 
     def _in_channel(self, act: Callable[[], None]) -> None:
-        """Do it; what the file system refuses is the channel's fault and not the notice's."""
+        """Do it; what the file system refuses is the channel's fault, not the notice's."""
         try:
             act()
         except OSError as error:
             raise MailError(
                 f"the outbox {self._directory} can't be written to: {error.strerror or error}; "
-                "make room or mend its permissions, or set mail.outbox_dir to another directory"
+                "free some space or correct its permissions, or set mail.outbox_dir to another directory"
             ) from error

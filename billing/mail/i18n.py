@@ -123,7 +123,9 @@ def translations(language: str) -> gettext.NullTranslations:
         with path.open("rb") as file:
             catalogue = read_po(file, locale=language, abort_invalid=True)
     except (OSError, PoFileError, ValueError) as error:
-        raise TemplateError(f"the {language} catalogue {path} can't be read: {error}; restore it") from error
+        raise TemplateError(
+            f"the {language} catalogue {path} can't be read: {error}; install the program again"
+        ) from error
     compiled = BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)
@@ -133,7 +135,7 @@ def translations(language: str) -> gettext.NullTranslations:
 class CompiledTranslations(InternationalizationExtension):
     """`{% trans %}` whose message is looked up once, when a template is compiled for one language.
 
-    An ordinary `{% trans %}` calls gettext and formats the result anew for every mail, which would
+    An ordinary `{% trans %}` calls gettext and formats the result again for every mail, which would
     cost more than all the rest of it. Plural forms depend on the number and stay calls.
     """
 

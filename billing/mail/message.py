@@ -93,7 +93,7 @@ def wire_address(address: str, whose: str) -> str:
             raise EmailNotValidError("it is not of the form name@domain")
         return _international(address)
     except EmailNotValidError as error:
-        raise TemplateError(f"no e-mail can go to the address of {whose}, correct it: {error}") from None
+        raise TemplateError(f"no e-mail can be sent to the address of {whose}; correct it: {error}") from None
 
 
 class MessageBuilder:
@@ -108,9 +108,9 @@ class MessageBuilder:
             self._from += f"Reply-To: {wire_address(support, 'business.support_address')}\r\n"
 
     def build(self, letter: NoticeFacts, content: Content, now: datetime) -> RenderedMail:
-        """The message of a letter, the same bytes for the same arguments.
+        """The message of a notice, the same bytes for the same arguments.
 
-        Raises `TemplateError` if the letter can't be addressed.
+        Raises `TemplateError` if the notice can't be addressed.
         """
         recipient = wire_address(letter.to_address, letter.reference or letter.kind)
         identity = digest_of(letter.dedupe_key)

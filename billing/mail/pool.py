@@ -1,4 +1,4 @@
-"""The lanes to a mail server: so many at most, opened when first needed, then used again and again."""
+"""The lanes to a mail server: a limited number, opened when first needed, then reused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 from billing.errors import MailError
 
 _MOST_SENDER_REFUSALS = 3
-"""A wrong sender's address costs so many notices and not all of them."""
+"""A wrong sender's address fails this many notices and not all of them."""
 
 
 class Connection(Protocol):
@@ -24,11 +24,11 @@ class Connection(Protocol):
         ...
 
     async def quit(self) -> None:
-        """Part politely; never raises for a server that doesn't."""
+        """Say QUIT and close; never raises for a server that does not reply."""
         ...
 
     def drop(self) -> None:
-        """Close at once, without a word."""
+        """Close at once, without QUIT."""
         ...
 
 
@@ -43,7 +43,7 @@ class Pool(Generic[C]):
     """At most `lanes` connections made by `open_one`, each lent to one task at a time.
 
     The first connection is opened alone: a wrong password is then tried once and not once a lane,
-    which could lock the account. If the server has no room for so many connections, the pool does
+    which could lock the account. If the server has no room for so many connections, the pool makes do
     with those it got. Once the channel has failed it stays failed, and every `take` raises `MailError`.
     """
 
@@ -62,7 +62,7 @@ class Pool(Generic[C]):
         self._losses = 0
         self._sender_refusals = 0
         # A server that restarts takes every lane's message with it, perhaps twice; more in a row than
-        # that, with not one answer between them, and it isn't the server's bad day but the channel.
+        # that, without one answer in between, and the channel itself has failed.
         self._most_losses = 2 * lanes + 3
 
     async def take(self) -> C:
@@ -80,7 +80,7 @@ class Pool(Generic[C]):
     def give(self, connection: C) -> None:
         """Take a lent connection back, to be used again if it can be; one that `renew` took is ignored.
 
-        Nothing is awaited here: a task that is cancelled keeps what it has learnt about its message.
+        Nothing is awaited here: a task that is cancelled keeps what it has learned about its message.
         """
         if connection not in self._open:
             return
@@ -109,20 +109,20 @@ class Pool(Generic[C]):
         return await self.take()
 
     def note(self, *, lost: bool, sender_refused: bool = False) -> None:
-        """Learn whether the server answered for a message or the connection was lost over it.
+        """Record whether the server replied about a message or the connection was lost over it.
 
-        `sender_refused`: it answered that it takes nothing from our address.
+        `sender_refused`: it replied that it accepts nothing from our address.
         """
         self._losses = self._losses + 1 if lost else 0
         self._sender_refusals = self._sender_refusals + 1 if sender_refused else 0
 
     def fail(self, error: MailError) -> None:
-        """Give the channel up: from now on every `take` raises the first such error's message."""
+        """Mark the channel as failed: from now on every `take` raises the first such error's message."""
         if self._failure is None:
             self._failure = str(error)
 
     async def close(self) -> None:
-        """Part with the idle connections; lent ones are closed when they come back."""
+        """Close the idle connections; lent ones are closed when they come back."""
         self._closed = True
         lanes = [self._lanes.get_nowait() for _ in range(self._lanes.qsize())]
         await self._part_with([lane for lane in lanes if lane is not None])
@@ -133,12 +133,12 @@ class Pool(Generic[C]):
             raise MailError("the mail transport was closed; enter it again to send")
         if self._losses >= self._most_losses and self._failure is None:
             self._failure = (
-                f"the mail server cut the connection {self._losses} times in a row without answering for "
-                "one message; look into its log, then run again"
+                f"the mail server cut the connection {self._losses} times in a row without accepting "
+                "or refusing one message; check the mail server's log, then run again"
             )
         if self._sender_refusals >= _MOST_SENDER_REFUSALS and self._failure is None:
             self._failure = (
-                f"the mail server refused our own address {self._sender_refusals} times in a row; mend "
+                f"the mail server refused our own address {self._sender_refusals} times in a row; correct "
                 "mail.from_address or its rights there, then `billing notices resend --all failed`"
             )
         if self._failure is not None:

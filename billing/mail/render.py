@@ -1,4 +1,4 @@
-"""From the facts of a notice to its words: the templates, in the subscriber's language.
+"""From the facts of a notice to its text: the templates, in the subscriber's language.
 
 A user's own templates folder comes before the shipped one, file by file; `shipped/NAME` always means
 the shipped file, so that an own file can extend the one it replaces and change a single block.
@@ -58,7 +58,7 @@ _RIGHT_TO_LEFT = re.compile(
 _BLANK_LINES = re.compile(r"\n[ \t\n]*\n")
 _ENDINGS = ("subject.txt", "txt", "html")
 _SHORT_PLAN = 60
-MEND = "Mend the template, then run `billing templates check`."
+FIX_TEMPLATE = "Correct the template, then run `billing templates check`."
 
 _PAYMENT_NOTICES = frozenset(
     {
@@ -73,7 +73,7 @@ _PAYMENT_NOTICES = frozenset(
 class Renderer:
     """Writes notices. Templates are read and compiled once a language, then kept.
 
-    Raises `TemplateError` where a template, an address or a letter's facts are not usable; the message
+    Raises `TemplateError` where a template, an address or a notice's facts are not usable; the message
     says which file, which line, and what to do.
     """
 
@@ -87,11 +87,11 @@ class Renderer:
         self._templates: dict[tuple[str, NoticeKind], _Templates] = {}
 
     def render(self, letter: NoticeFacts, now: datetime) -> RenderedMail:
-        """The finished message of a letter; `now` is aware and becomes its Date."""
+        """The finished message of a notice; `now` is aware and becomes its Date."""
         return self._builder.build(letter, self.content(letter, now), now)
 
     def content(self, letter: NoticeFacts, now: datetime) -> Content:
-        """The words of a letter, before they become bytes."""
+        """The text of a notice, before it becomes bytes."""
         formats = formats_for(letter.locale, self._business.locale)
         facts = self._facts(letter, formats, now)
         templates = self._templates_for(formats.language, letter.kind)
@@ -105,7 +105,7 @@ class Renderer:
         except Exception as error:  # a template is a user's program: it can raise anything
             _explain(error, f"the templates for {letter.kind}", facts)
         if not subject:
-            raise TemplateError(f"{letter.kind}.subject.txt gives an empty subject. {MEND}")
+            raise TemplateError(f"{letter.kind}.subject.txt gives an empty subject. {FIX_TEMPLATE}")
         calendar = None
         if self._attach_calendar:
             calendar = calendar_part(letter, subject, self._builder.sender, now)
@@ -152,7 +152,9 @@ class Renderer:
     def _facts(self, letter: NoticeFacts, formats: Formats, now: datetime) -> dict[str, object]:
         """Everything a template may say, ready to print. docs/mail.md lists it for users."""
         if letter.due_on is None and letter.kind in _PAYMENT_NOTICES:
-            raise TemplateError(f"a {letter.kind} notice needs a due date; {letter.reference} gave none")
+            raise TemplateError(
+                f"a {letter.kind} notice needs a due date; the one for {letter.reference} has none"
+            )
         today = now.astimezone(self._zone).date()
         plan = one_line(letter.plan)
         amount = formats.amount(letter.amount_micros)
@@ -241,7 +243,7 @@ def load_theme(environment: Environment) -> dict[str, Any]:
 
 
 def load_styles(environment: Environment) -> dict[str, Any]:
-    """What style.html sets, in the same manner; it is made into the HTML templates as they compile."""
+    """What style.html sets, in the same way; it is built into the HTML templates as they compile."""
     compiled = environment.extensions[CompiledStyles.identifier]
     assert isinstance(compiled, CompiledStyles)
     if not compiled.styles:
@@ -330,7 +332,7 @@ def _web_address(url: str | None, reference: str) -> str | None:
 
 
 def _explain(error: Exception, name: str, facts: Mapping[str, object]) -> NoReturn:
-    """Say which template failed, where, and what to do, instead of Jinja's words alone."""
+    """Say which template failed, where, and what to do, instead of Jinja's message alone."""
     if isinstance(error, TemplateError):
         raise error
     where = _where(error.__traceback__) or name
@@ -343,7 +345,7 @@ def _explain(error: Exception, name: str, facts: Mapping[str, object]) -> NoRetu
         what = f"{error.message}{_meant(error.message or '', facts)}"
     else:
         what = f"{type(error).__name__}: {error}"
-    raise TemplateError(f"{where}: {what.rstrip('.')}. {MEND}") from error
+    raise TemplateError(f"{where}: {what.rstrip('.')}. {FIX_TEMPLATE}") from error
 
 
 def _where(trace: TracebackType | None) -> str | None:
@@ -352,7 +354,7 @@ def _where(trace: TracebackType | None) -> str | None:
     while trace is not None:
         filename = trace.tb_frame.f_code.co_filename
         if filename.endswith((".html", ".txt")):
-            # Jinja has put right the lines of most frames, but not of a template read for its variables.
+            # Jinja has corrected the lines of most frames, but not of a template read for its variables.
             template = trace.tb_frame.f_globals.get("__jinja_template__")
             line = template.get_corresponding_lineno(trace.tb_lineno) if template else trace.tb_lineno
             found = f"{filename}, line {line}"

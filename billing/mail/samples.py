@@ -1,4 +1,4 @@
-"""Made-up letters: one of every kind, and every edge that a template has to survive."""
+"""Invented notices: one of every kind, and every edge case that a template has to survive."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _FACTS: Mapping[NoticeKind, Mapping[str, Any]] = MappingProxyType(
             "items": (
                 DigestItem(
                     "Payment 1042 is parked",
-                    "studio-0117, due on 2026-12-01: it is not known whether the API created it.",
+                    "studio-0117, due on 2026-12-01: cannot confirm whether it exists at Mileston.",
                     "billing payments resolve 1042",
                 ),
                 DigestItem(
                     "4 payments are held",
-                    "They are over cycle.catch_up_limit; each is a period that was missed.",
+                    "catch-up: missed before the latest due period, over cycle.catch_up_limit",
                     "billing payments list --state held",
                 ),
                 DigestItem(
@@ -131,7 +131,7 @@ _MORE: Mapping[NoticeKind, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A letter and the name of the case that it stands for."""
+    """The facts of a notice and the name of the case that it stands for."""
 
     case: str
     letter: NoticeFacts
@@ -140,7 +140,7 @@ class Sample:
 def sample_letter(
     kind: NoticeKind, locale: str | None = "en", to_address: str = "amina@example.com"
 ) -> NoticeFacts:
-    """An ordinary letter of a kind, for looking at and for test mails."""
+    """An ordinary notice of a kind, for previews and test mails."""
     ordinary = NoticeFacts(
         kind=kind,
         dedupe_key=f"sample:{kind}:{locale}",
@@ -160,7 +160,7 @@ def sample_letter(
 
 
 def sample_letters(kind: NoticeKind, locale: str | None = "en") -> list[Sample]:
-    """The ordinary letter of a kind, then one a case."""
+    """The ordinary notice of a kind, then one for each case."""
     ordinary = sample_letter(kind, locale)
     cases = {**_CASES, **_MORE.get(kind, {})}
     return [

@@ -1,6 +1,6 @@
 """Notices over SMTP, driven command by command, so that the phase of every failure is known.
 
-    connect · EHLO · STARTTLS · EHLO · AUTH      fails: the channel (`MailError`), no notice is to blame
+    connect · EHLO · STARTTLS · EHLO · AUTH      fails: the channel (`MailError`), no notice is at fault
     MAIL FROM · RCPT TO · DATA · the body        refused: 4xx retry, 5xx failed; lost: not sent
     the final dot · the server's reply           refused: 4xx retry, 5xx failed; lost: unknown
 
@@ -37,8 +37,8 @@ _MAILBOX = re.compile(r"[!-;=?-~]+@[!-;=?-~]+")  # ASCII without space, < and >
 class SmtpTransport:
     """Hands notices to the mail server of `settings`, up to `settings.concurrency` at once.
 
-    `send` answers for each message. It raises `MailError` when the server can't be used at all; from
-    then on every `send` raises, until the transport is entered again. A kept connection that the server
+    `send` returns what happened to a message. It raises `MailError` when the server can't be used at all;
+    from then on every `send` raises, until the transport is entered again. A kept connection that the server
     closed in the meantime is replaced once without the caller noticing: nothing was accepted on it.
     """
 
@@ -62,7 +62,7 @@ class SmtpTransport:
 
     async def send(self, mail: RenderedMail) -> Delivery:
         if not _MAILBOX.fullmatch(mail.sender):
-            raise MailError("the sender's address is not a plain ASCII one; mend mail.from_address")
+            raise MailError("the sender's address is not a plain ASCII address; correct mail.from_address")
         fault = _unfit(mail)
         if fault:
             return Delivery(DeliveryKind.FAILED, fault)
@@ -84,7 +84,7 @@ class SmtpTransport:
         return delivery
 
     async def probe(self) -> str:
-        """Connect, log in and part again; one line about the server. Raises `MailError`."""
+        """Connect, log in and disconnect; returns one line about the server. Raises `MailError`."""
         connection = await self._server.connect()
         try:
             return f"{self._server.place}: {connection.description()}"
@@ -146,7 +146,7 @@ class Server:
         if not smtp.supports_extension("starttls"):
             raise MailError(
                 f"{self.place} does not offer STARTTLS, and mail is not sent in the clear; "
-                "set mail.smtp_tls to 'implicit' with its TLS port (often 465), or mend the server"
+                "set mail.smtp_tls to 'implicit' with its TLS port (often 465), or correct the server"
             )
         await smtp.starttls()
 
@@ -162,14 +162,14 @@ class Server:
         if not offered:
             raise MailError(
                 f"{self.place} offers no login that this program knows (PLAIN, LOGIN, CRAM-MD5); "
-                "empty mail.smtp_username to send without one, or use the server's submission port"
+                "clear mail.smtp_username to send without one, or use the server's submission port"
             )
         for authenticate in offered:
             try:
                 await authenticate(username, self._password.reveal())
                 return
             except SMTPAuthenticationError as error:
-                # 504 and its like: offered but not implemented, so no password was judged.
+                # 504 and similar: offered but not implemented, so no password was checked.
                 if error.code not in (500, 502, 504) or authenticate is offered[-1]:
                     raise
 
@@ -182,13 +182,13 @@ class Server:
                 return MailError(f"{said}; check mail.smtp_username and BILLING_SMTP_PASSWORD")
             if 400 <= error.code < 500 and phase in ("connecting", "EHLO"):
                 return Busy(f"{said}; the notices wait for the next run")
-            return MailError(f"{said}; ask whoever runs the server to let this machine in")
+            return MailError(f"{said}; ask the server's administrator to let this machine in")
         cause = error.__cause__ if isinstance(error, SMTPException) and error.__cause__ else error
         what = _explained(cause, self._settings.smtp_timeout_seconds)
         return MailError(f"{self.place}: {phase} failed: {what}")
 
     def _without_secrets(self, words: str) -> str:
-        """Words without the login in any form, for a server may repeat the line it refuses."""
+        """The text without the login in any form, because a server may repeat the line it refuses."""
         password = self._password.reveal() if self._password else ""
         user = self._settings.smtp_username
         plain = [password, user, f"\0{user}\0{password}"]
@@ -201,10 +201,10 @@ class Server:
 def _unfit(mail: RenderedMail) -> str:
     """Why this message can't be put on any wire, or nothing."""
     if not _MAILBOX.fullmatch(mail.recipient):
-        return "the recipient's address is not a plain ASCII one; no server was asked"
+        return "the recipient's address is not a plain ASCII address; nothing was sent to the server"
     # A lone CR or LF lets one server see the end of a message where another sees none: smuggling.
     if not mail.raw.count(b"\r\n") == mail.raw.count(b"\r") == mail.raw.count(b"\n"):
-        return "the message has line ends other than CRLF; no server was asked"
+        return "the message has line ends other than CRLF; nothing was sent to the server"
     return ""
 
 
@@ -212,7 +212,7 @@ def _explained(error: BaseException, timeout_seconds: float) -> str:
     """A failure below SMTP in plain words, and what to do about it."""
     match error:
         case ssl.SSLCertVerificationError():
-            advice = "mail.smtp_host must be the name in it, and this system must trust who issued it"
+            advice = "mail.smtp_host must be the name in it, and this system must trust its issuer"
             return f"its certificate is not valid: {error.verify_message}; {advice}"
         case ssl.SSLError():
             advice = "check mail.smtp_tls and mail.smtp_port: usually 'starttls' on 587, 'implicit' on 465"
@@ -225,7 +225,7 @@ def _explained(error: BaseException, timeout_seconds: float) -> str:
         case OSError() if not isinstance(error, SMTPException):
             what = os.strerror(error.errno) if error.errno else "it can't be reached"
             return f"{what}; check that it runs, and mail.smtp_host and mail.smtp_port"
-    return "the connection was lost; look into its log, and check mail.smtp_port and mail.smtp_tls"
+    return "the connection was lost; check the server's log, and mail.smtp_port and mail.smtp_tls"
 
 
 def _own_name(smtp: SMTP) -> str:

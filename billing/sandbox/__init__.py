@@ -1,4 +1,4 @@
-"""A look-alike of the Mileston API for tests, trials and benchmarks, with faults to order.
+"""A simulation of the Mileston API for tests, trials and benchmarks, with faults on demand.
 
 An independent witness: it imports nothing from the rest of the program. Importing this package is
 cheap (no aiohttp); the server itself is `billing.sandbox.server.SandboxServer`, and

@@ -43,26 +43,36 @@ def main(argv: list[str], prog: str = "python -m billing.sandbox") -> int:
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Serve a look-alike of the Mileston API on loopback, with faults to order.",
-        epilog=f"Faults: {', '.join(NAMES)}. A fault befalls creates; list.500=0.3 befalls lists.",
+        description="Serve a simulation of the Mileston API on loopback, with faults on demand.",
+        epilog=f"Faults: {', '.join(NAMES)}. A fault affects creates; list.500=0.3 affects lists.",
     )
-    parser.add_argument("--port", type=_port, default=0, help="0, the default, takes a free one")
+    parser.add_argument("--port", type=_port, default=0, help="default: a free one")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
     parser.add_argument(
-        "--data", type=Path, metavar="FILE", help="keep the records there (default: in memory)"
+        "--data", type=Path, metavar="FILE", help="keep the records in FILE (default: in memory)"
     )
     parser.add_argument(
-        "--latency-ms", metavar="N", help="answer every call N ms late; 20-80 takes a random time"
+        "--latency-ms", metavar="N", help="delay every answer by N ms; 20-80 for a random delay"
     )
     parser.add_argument(
-        "--fault", action="append", default=[], metavar="NAME=RATE", help="as in 500=0.1 or late_commit=0.1:5"
+        "--fault",
+        action="append",
+        default=[],
+        metavar="NAME=RATE",
+        help="inject a fault, such as 500=0.1 or late_commit=0.1:5",
     )
-    parser.add_argument("--script", metavar="WORD,WORD", help="what befalls successive creates: ok,500,503:2")
-    parser.add_argument("--seed", type=int, default=0, help="of the dice, so that runs repeat (default: 0)")
     parser.add_argument(
-        "--api-key", action="append", default=[], metavar="KEY", help="let in only this key (may be repeated)"
+        "--script", metavar="WORD,WORD", help="what happens to successive creates, such as ok,500,503:2"
     )
-    parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin does")
+    parser.add_argument("--seed", type=int, default=0, help="random seed, so that runs repeat (default: 0)")
+    parser.add_argument(
+        "--api-key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="accept only this API key (may be repeated)",
+    )
+    parser.add_argument("--exit-with-parent", action="store_true", help="stop when stdin is closed")
     parser.add_argument("--print-url", action="store_true", help="print the bare URL instead of a JSON line")
     return parser
 
@@ -95,7 +105,7 @@ async def _serve(server: SandboxServer, given: argparse.Namespace) -> int:
         )
         print(line, flush=True)
         print(
-            f"Mileston sandbox on {server.url} (records: {data or 'in memory'}; Ctrl-C ends it)",
+            f"Mileston sandbox on {server.url} (records: {data or 'in memory'}; stop it with Ctrl-C)",
             file=sys.stderr,
         )
         await stop.wait()

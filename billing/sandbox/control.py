@@ -1,4 +1,4 @@
-"""The `/_sandbox/` paths: faults to order, books to read, a payer's thumb to lend. No API headers needed."""
+"""The `/_sandbox/` paths: order faults, read the records, pay for a payer. No API headers needed."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 
 class Control:
-    """`reset` takes the whole sandbox back to how it was started, without records."""
+    """`reset` returns the whole sandbox to how it was started, without records."""
 
     def __init__(self, api: Api, reset: Callable[[], None]) -> None:
         self._api = api
@@ -75,7 +75,7 @@ class Control:
         if keys is not None and not (
             isinstance(keys, list) and keys and all(isinstance(key, str) for key in keys)
         ):
-            raise Refusal(400, 'Expected {"keys": ["…", …]}, or {"keys": null} to let every key in')
+            raise Refusal(400, 'Expected {"keys": ["…", …]}, or {"keys": null} to accept every key')
         self._api.keys = None if keys is None else frozenset(keys)
         return {"keys": keys if keys is None else len(keys)}
 

@@ -8,7 +8,7 @@ class SandboxError(Exception):
 
 
 class FaultError(ValueError):
-    """An order for faults makes no sense; the message says what is allowed."""
+    """An order for faults is invalid; the message says what is allowed."""
 
 
 class Refusal(Exception):

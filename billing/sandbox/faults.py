@@ -1,7 +1,7 @@
-"""Faults to order: what they are called, how an order is written, and the dice that hand them out.
+"""Faults on demand: what they are called, how an order is written, and the dice that deal them out.
 
 An order is `NAME=VALUE`, where VALUE is `RATE` or `RATE:PARAMETER` for a fault, as in
-`late_commit=0.1:5`. A fault befalls creates, or another call when it is named, as in `list.500=0.3`.
+`late_commit=0.1:5`. A fault affects creates, or another call when it is named, as in `list.500=0.3`.
 Three names are settings rather than faults: `latency=20-80`, `list_order=oldest`, `list_cap=100`.
 """
 
@@ -18,7 +18,7 @@ from billing.sandbox.errors import FaultError
 CALLS = ("create", "get", "list", "update", "delete")
 ORDERS = ("newest", "oldest", "random")
 
-# What each fault does is told where it is done, in misbehave.py.
+# What each fault does is described where it is done, in misbehave.py.
 FAULTS_OF_ANY_CALL = ("500", "503", "429", "cut_before_commit", "cut_after_commit", "garbage", "slow_drip")
 FAULTS_OF_CREATE = ("late_commit", "wrong_echo", "huge")
 FAULT_OF_LIST = "stale_list"
@@ -111,14 +111,14 @@ def parse_script(entries: Iterable[str]) -> list[Fault | None]:
     script: list[Fault | None] = []
     for entry in entries:
         if not isinstance(entry, str):
-            raise FaultError(f"a script is made of names, not of {entry!r}")
+            raise FaultError(f"a script is a list of names; {entry!r} is not one")
         name, _, parameter = entry.strip().partition(":")
         if name == "ok":
             script.append(None)
             continue
         call, name = _call_and_name(name)
         if call != "create" or name == FAULT_OF_LIST or name in SETTINGS:
-            raise FaultError(f"{entry!r} cannot stand in a script, which is for creates alone")
+            raise FaultError(f"{entry!r} is not allowed in a script, which is only for creates")
         script.append(_fault(name, f"1:{parameter}" if parameter else "1"))
     return script
 
@@ -137,7 +137,7 @@ def _call_and_name(written: str) -> tuple[str, str]:
     if dot and (rest in SETTINGS or rest == FAULT_OF_LIST):
         raise FaultError(f"{rest} is written without a call, not {written!r}")
     if call != "create" and rest not in FAULTS_OF_ANY_CALL:
-        raise FaultError(f"{rest} befalls creates alone; any call can have {', '.join(FAULTS_OF_ANY_CALL)}")
+        raise FaultError(f"{rest} affects only creates; any call can have {', '.join(FAULTS_OF_ANY_CALL)}")
     return call, rest
 
 
@@ -157,10 +157,10 @@ def _fault(name: str, value: str) -> Fault:
     if not colon:
         return fault
     if name not in DEFAULT_PARAMETERS:
-        raise FaultError(f"{name}={value}: {name} takes a rate and nothing more")
+        raise FaultError(f"{name}={value}: {name} takes a rate and nothing else")
     number = _number(name, parameter, 0, 86_400)
     if name in WHOLE_PARAMETERS and not number.is_integer():
-        raise FaultError(f"{name}={value}: what follows the colon must be a whole number")
+        raise FaultError(f"{name}={value}: the value after the colon must be a whole number")
     return fault._replace(parameter=number)
 
 
@@ -195,7 +195,7 @@ class Dice:
         }
 
     def draw(self, call: str) -> Fault | None:
-        """Return what befalls the next call of this kind: for creates the script's word, while it lasts."""
+        """Return what happens to the next call of this kind; while a script lasts, it decides for creates."""
         if call == "create" and self.script:
             return self.script.popleft()
         faults = self.settings.by_call.get(call)

@@ -56,7 +56,9 @@ class Lock:
         if not self._acquired():
             url = _announced(self._file)
             os.close(self._file)
-            raise SandboxError(f"{data_file} is already served" + (f" at {url}" if url else ""))
+            raise SandboxError(
+                f"{data_file} is already in use by another sandbox" + (f" at {url}" if url else "")
+            )
         os.ftruncate(self._file, 0)
 
     def _acquired(self) -> bool:

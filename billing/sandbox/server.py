@@ -28,9 +28,9 @@ BACKLOG = 1024
 
 
 class SandboxServer:
-    """A Mileston look-alike on loopback; `async with SandboxServer() as server: server.url`.
+    """A simulated Mileston API on loopback; `async with SandboxServer() as server: server.url`.
 
-    data: the file of records (None: memory only); port 0 takes a free one; faults and script are
+    data: the file of records (None: memory only); port 0: a free one; faults and script are
     written as on the command line (see faults.py); api_keys: the keys that are let in (none: any).
     Raises FaultError when constructed with a bad order, SandboxError when it cannot start.
     """
@@ -158,4 +158,4 @@ def _loopback(host: str) -> str:
             return address
     except ValueError:
         pass
-    raise SandboxError(f"host {host!r}: the sandbox listens on loopback addresses alone, such as 127.0.0.1")
+    raise SandboxError(f"host {host!r}: the sandbox listens only on loopback addresses, such as 127.0.0.1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from billing.errors import ConfigError, StoreError
+from billing.store.tx import Tx
 
 _BUSY_SECONDS = 30
+_CHECKED = "billing_checked"
+"""In a connection's `info`: the check that it has passed."""
 # Before these versions a WAL reset with two connections could corrupt the database.
 _WAL_SAFE = ((3, 51, 3),)
 _WAL_BACKPORTS = {(3, 50): 7, (3, 44): 6}
@@ -39,6 +42,7 @@ class Database:
             raise ConfigError([f"database.url: {self.url.get_backend_name()} is not supported; {_EXAMPLES}"])
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = self._sqlite() if self.is_sqlite else self._postgresql()
+        self._check: Callable[[Tx], None] | None = None
 
     @property
     def file(self) -> Path | None:
@@ -50,7 +54,14 @@ class Database:
     def transaction(self) -> Iterator[Connection]:
         """A write transaction: committed at the end, rolled back on any exception."""
         with _domain_errors(), self.engine.begin() as tx:
+            if self._check is not None and tx.info.get(_CHECKED) is not self._check:
+                self._check(tx)
+                tx.info[_CHECKED] = self._check
             yield tx
+
+    def check_new_connections(self, check: Callable[[Tx], None]) -> None:
+        """Call `check` once on every connection, before its first write; what it raises ends the write."""
+        self._check = check
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

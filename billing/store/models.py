@@ -7,8 +7,18 @@ Amounts are micro-USDC (`_micros`), instants aware UTC (`_at`), dates in the bus
 from datetime import date, datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, Text, UniqueConstraint, text
-from sqlmodel import Field, SQLModel
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlmodel import AutoString, Field, SQLModel
 
 from billing.core.money import MAX_AMOUNT_MICROS
 from billing.core.periods import Unit
@@ -18,6 +28,14 @@ from billing.core.states import NoticeKind, NoticeState, PaymentState, Subscript
 def _one_of(column: str, members: type[StrEnum], name: str) -> CheckConstraint:
     values = ", ".join(f"'{member.value}'" for member in members)
     return CheckConstraint(f"{column} IN ({values})", name=name)
+
+
+def _text_column(name: str) -> Column[str]:
+    return Column(name, AutoString, nullable=False, server_default=text("''"))
+
+
+def _number_column(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
 
 
 _AMOUNT = f"amount_micros BETWEEN 1 AND {MAX_AMOUNT_MICROS}"
@@ -40,6 +58,15 @@ class Identity(SQLModel, table=True):
     """Set in a backup copy: whoever opens it for a cycle knows that it was restored."""
     reminder_offsets: str = ""
     """The offsets that next_remind_on was computed with."""
+    home: str = Field(default="", sa_column=_text_column("home"))
+    """Where it lived when it was last used (`store.home`); another place is a reason to doubt it."""
+    doubt: str = Field(default="", sa_column=_text_column("doubt"))
+    """A weak reason to doubt it; nothing is sent until one look at Mileston has settled it."""
+    doubt_since: datetime | None = None
+    namespace: str | None = None
+    """`mileston.namespace`, fixed with the first payment that is sent; None before."""
+    longest_list: int = Field(default=0, sa_column=_number_column("longest_list"))
+    """The longest list that the API has ever shown: shorter ones are not cut by a cap of their length."""
 
 
 class Subscription(SQLModel, table=True):
@@ -259,6 +286,13 @@ class Run(SQLModel, table=True):
     finished_at: datetime | None = None
     outcome: str | None = None
     summary: str = Field(default="", sa_column=Column(Text, nullable=False))
+    sent_payments: int = Field(default=0, sa_column=_number_column("sent_payments"))
+    """What it has put on the wire: runs that overlap share one allowance."""
+    sent_micros: int = Field(
+        default=0, sa_column=Column("sent_micros", BigInteger, nullable=False, server_default="0")
+    )
+    active_at: datetime | None = None
+    """When it last claimed payments; a run that stays silent for long is dead."""
 
 
 class Event(SQLModel, table=True):

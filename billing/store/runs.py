@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import cast
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from billing.store.identity import begin_generation
-from billing.store.models import runs
+from billing.store.models import identity, runs
 from billing.store.rows import Run
 from billing.store.tx import Tx
 
@@ -38,3 +38,36 @@ def going_on_at(tx: Tx, at: datetime) -> Run | None:
     query = select(runs).where(runs.c.started_at <= at).order_by(runs.c.started_at.desc()).limit(1)
     run = cast("Run | None", tx.execute(query).first())
     return run if run is not None and (run.finished_at is None or at <= run.finished_at) else None
+
+
+_SILENT = timedelta(minutes=15)
+"""A run that has claimed nothing for so long is dead: what it sent is no part of anybody's allowance."""
+
+
+def sent_by_others(tx: Tx, run_id: str, began: datetime, now: datetime) -> tuple[int, int]:
+    """What runs that overlap this one have put on the wire: payments, and their sum in micro-USDC.
+
+    Takes the lock under which each of them counts, until the end of the transaction: two workers that
+    ask at once would otherwise both be told of the same room.
+    """
+    tx.execute(select(identity.c.id).with_for_update()).all()
+    r = runs.c
+    query = select(
+        func.coalesce(func.sum(r.sent_payments), 0), func.coalesce(func.sum(r.sent_micros), 0)
+    ).where(
+        r.id != run_id,
+        r.active_at > now - _SILENT,
+        r.finished_at.is_(None) | (r.finished_at > began),
+    )
+    row = tx.execute(query).one()
+    return int(row[0]), int(row[1])
+
+
+def count_sent(tx: Tx, run_id: str, payments: int, micros: int, now: datetime) -> None:
+    """This run is about to put so much on the wire."""
+    r = runs.c
+    tx.execute(
+        update(runs)
+        .where(r.id == run_id)
+        .values(sent_payments=r.sent_payments + payments, sent_micros=r.sent_micros + micros, active_at=now)
+    )

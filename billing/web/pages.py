@@ -23,7 +23,7 @@ def pages(
 ) -> Pages:
     """The three pages of a daemon.
 
-    `trouble()` says why its process should be taken for hung, `late(now)` why its last tick is too old;
+    `trouble()` says why its process seems to hang, `late(now)` why its last tick is too old;
     both '' if all is well.
     """
 
@@ -32,7 +32,7 @@ def pages(
         return _json(not found, {"healthy": not found, "trouble": found})
 
     def readyz() -> Answer:
-        """Not the payments API: while that is down this process is as ready as it can be."""
+        """The payments API is not checked: while it is down this process is as ready as it can be."""
         checks = {**_database(config()), "last_tick": late(utc_now()) or "ok"}
         ready = all(words == "ok" for words in checks.values())
         return _json(ready, {"ready": ready, **checks})
@@ -48,9 +48,12 @@ def _database(config: Config) -> dict[str, str]:
         with reading(config) as connection:
             version = version_in(connection)
     except BillingError:
-        return {"database": "it can't be read; `billing doctor` says why", "schema": "not known"}
+        return {"database": "it can't be read; `billing doctor` shows why", "schema": "not known"}
     if version != SCHEMA_HEAD:
-        return {"database": "ok", "schema": f"it is {version or 'empty'}, and {SCHEMA_HEAD} is needed"}
+        return {
+            "database": "ok",
+            "schema": f"it is {version or 'empty'}, but this program needs {SCHEMA_HEAD}",
+        }
     return {"database": "ok", "schema": "ok"}
 
 

@@ -1,4 +1,4 @@
-"""A small HTTP server for machines that watch the daemon: GET and HEAD, numbers and words, loopback."""
+"""A small HTTP server for monitoring the daemon: GET and HEAD only, on loopback."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def serving(listen: str, pages: Pages) -> Iterator[str]:
     """
     host, port = host_and_port(listen)
     if not is_loopback(host):
-        raise ConfigError([f"watch.listen: {listen!r}: only loopback addresses are served"])
+        raise ConfigError([f"watch.listen: {listen!r}: only loopback addresses are allowed"])
     try:
         server = _Server((host, port), pages)
     except OSError as error:
@@ -68,7 +68,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        logger.debug("a request broke off", exc_info=True)
+        logger.debug("a client ended its request early", exc_info=True)
 
 
 class _Request(BaseHTTPRequestHandler):
@@ -82,21 +82,23 @@ class _Request(BaseHTTPRequestHandler):
         page = self.server.pages.get(path)
         if page is None:
             known = " ".join(sorted(self.server.pages))
-            self._give(Answer(404, "text/plain; charset=utf-8", f"there are {known}\n".encode()))
+            self._give(
+                Answer(404, "text/plain; charset=utf-8", f"no such page; there are {known}\n".encode())
+            )
             return
         if not self.server.room.acquire(blocking=False):
-            self._give(Answer(503, "text/plain; charset=utf-8", b"too many requests at once\n"))
+            self._give(Answer(503, "text/plain; charset=utf-8", b"too many requests at once; try again\n"))
             return
         try:
             answer = page()
         except Exception:
-            logger.exception("%s could not be made", path)
-            answer = Answer(500, "text/plain; charset=utf-8", b"it could not be made; the log says why\n")
+            logger.exception("the page %s failed", path)
+            answer = Answer(500, "text/plain; charset=utf-8", b"this page failed; the log says why\n")
         finally:
             self.server.room.release()
         self._give(answer)
 
-    do_HEAD = do_GET  # noqa: N815  (the base class calls it so)
+    do_HEAD = do_GET  # noqa: N815  (the base class requires this name)
 
     def _give(self, answer: Answer) -> None:
         self.send_response(answer.status)

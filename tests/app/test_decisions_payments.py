@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from billing.app import decisions
-from billing.core.outcomes import RemotePayment
+from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.states import PaymentState
 from billing.errors import GatewayError
 from billing.lifecycle.moves import move as change_state
@@ -21,7 +21,6 @@ from tests.support.decisions import (
     ACTOR,
     DAY,
     STATES,
-    FakeGateway,
     log,
     only_sqlite,
     outbox,
@@ -30,6 +29,7 @@ from tests.support.decisions import (
     resolve,
     void,
 )
+from tests.support.fake_gateway import FakeGateway
 
 
 @only_sqlite
@@ -112,28 +112,26 @@ def test_what_is_not_open_is_voided_without_asking_the_api(db: Database, state: 
 
 def test_an_open_payment_is_deleted_at_mileston_before_it_is_void(db: Database) -> None:
     payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
-    gateway = FakeGateway({"r1": remote("r1")})
+    gateway = FakeGateway.showing(remote("r1"))
     void(db, payment_id, gateway)
     assert gateway.asked == ["get r1", "list", "delete r1"]
-    assert gateway.remotes == {}
+    assert gateway.live == []
     assert payment(db, payment_id).state == "void"
 
 
 def test_the_doubles_of_a_voided_payment_are_deleted_with_it(db: Database) -> None:
     payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
-    gateway = FakeGateway(
-        {"r1": remote("r1"), "r2": remote("r2"), "other": remote("other", marker="RB-OTHER")}
-    )
+    gateway = FakeGateway.showing(remote("r1"), remote("r2"), remote("other", marker="RB-OTHER"))
     void(db, payment_id, gateway)
-    assert list(gateway.remotes) == ["other"]
+    assert [shown.remote_id for shown in gateway.live] == ["other"]
 
 
 def test_a_payment_whose_double_was_paid_is_not_voided(db: Database) -> None:
     payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
-    gateway = FakeGateway({"r1": remote("r1"), "r2": remote("r2", paid=True)})
+    gateway = FakeGateway.showing(remote("r1"), remote("r2", status=RemoteStatus.PAID))
     said = refused(lambda: void(db, payment_id, gateway), db)
     assert said == f"payment {payment_id} was paid meanwhile; the next cycle books it"
-    assert list(gateway.remotes) == ["r1", "r2"]
+    assert [shown.remote_id for shown in gateway.live] == ["r1", "r2"]
 
 
 def test_an_open_payment_that_mileston_does_not_know_any_more_is_void(db: Database) -> None:
@@ -144,7 +142,7 @@ def test_an_open_payment_that_mileston_does_not_know_any_more_is_void(db: Databa
 
 def test_a_payment_that_was_paid_meanwhile_is_not_voided(db: Database) -> None:
     payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
-    gateway = FakeGateway({"r1": remote("r1", paid=True)})
+    gateway = FakeGateway.showing(remote("r1", status=RemoteStatus.PAID))
     said = refused(lambda: void(db, payment_id, gateway), db)
     assert said == f"payment {payment_id} was paid meanwhile; the next cycle books it"
     assert (gateway.asked, payment(db, payment_id).state) == (["get r1", "list"], "open")
@@ -186,7 +184,11 @@ def test_a_payment_that_is_booked_as_paid_while_it_is_voided_stays_paid(db: Data
 
 def remote(remote_id: str, **changes: Any) -> RemotePayment:
     usual = RemotePayment(
-        remote_id, payment_values(0)["marker"], 19_900_000, "zoe.quillfeather@example.org", paid=False
+        remote_id,
+        payment_values(0)["marker"],
+        19_900_000,
+        "zoe.quillfeather@example.org",
+        RemoteStatus.UNPAID,
     )
     return replace(usual, **changes)
 
@@ -194,7 +196,7 @@ def remote(remote_id: str, **changes: Any) -> RemotePayment:
 @pytest.mark.parametrize("state", ["unknown", "parked"])
 def test_a_person_finds_what_was_lost(db: Database, state: str) -> None:
     payment_id = a_payment(db, a_subscription(db), state=state, attention="another amount")
-    resolve(db, FakeGateway({"r1": remote("r1")}), payment_id, "r1")
+    resolve(db, FakeGateway.showing(remote("r1")), payment_id, "r1")
     row = payment(db, payment_id)
     assert (row.state, row.remote_id, row.cause) == ("open", "r1", "")
     assert row.attention == ""  # the person has looked
@@ -227,7 +229,7 @@ def test_another_payments_remote_payment_is_refused(
     db: Database, changes: dict[str, Any], field_: str
 ) -> None:
     payment_id = a_payment(db, a_subscription(db), state="unknown")
-    gateway = FakeGateway({"r1": remote("r1", **changes)})
+    gateway = FakeGateway.showing(remote("r1", **changes))
     said = refused(lambda: resolve(db, gateway, payment_id, "r1"), db)
     assert said == f"the recurring payment r1 is another's: its {field_} differs"
     assert payment(db, payment_id).state == "unknown"
@@ -235,7 +237,7 @@ def test_another_payments_remote_payment_is_refused(
 
 def test_a_person_vouches_for_an_address_that_was_changed_since(db: Database) -> None:
     payment_id = a_payment(db, a_subscription(db), state="parked")
-    resolve(db, FakeGateway({"r1": remote("r1", email="old.address@example.org")}), payment_id, "r1")
+    resolve(db, FakeGateway.showing(remote("r1", email="old.address@example.org")), payment_id, "r1")
     assert payment(db, payment_id).state == "open"
 
 
@@ -250,7 +252,7 @@ def test_a_remote_payment_that_does_not_exist_is_refused(db: Database) -> None:
 @pytest.mark.parametrize("remote_id", ["r1", None])
 def test_only_what_is_lost_is_resolved(db: Database, state: str, remote_id: str | None) -> None:
     payment_id = a_payment(db, a_subscription(db), state=state)
-    gateway = FakeGateway({"r1": remote("r1")})
+    gateway = FakeGateway.showing(remote("r1"))
     said = refused(lambda: resolve(db, gateway, payment_id, remote_id), db)
     assert said == f"payment {payment_id} is {state}; only unknown and parked ones are resolved"
     assert gateway.asked == []
@@ -258,7 +260,7 @@ def test_only_what_is_lost_is_resolved(db: Database, state: str, remote_id: str 
 
 def test_what_a_cycle_found_while_the_person_decided_stays_as_the_cycle_left_it(db: Database) -> None:
     payment_id = a_payment(db, a_subscription(db), state="unknown")
-    gateway = FakeGateway({"r1": remote("r1")}, meanwhile=lambda: move(db, payment_id, "unknown", "parked"))
+    gateway = FakeGateway.showing(remote("r1"), meanwhile=lambda: move(db, payment_id, "unknown", "parked"))
     said = refused(lambda: resolve(db, gateway, payment_id, "r1"), db)
     assert said == f"payment {payment_id} changed meanwhile; look at it again"
     assert payment(db, payment_id).state == "parked"

@@ -152,6 +152,7 @@ def test_a_missing_key_in_the_live_environment(well: Business) -> None:
     found = faults(
         well,
         BILLING_MILESTON__ENVIRONMENT="live",
+        BILLING_RECONCILE__QUIET_SECONDS="120",
         BILLING_MILESTON__RECURRING_PAYMENT_URL="",
         MILESTON_BUSINESS_ID="",
     )
@@ -232,6 +233,7 @@ def test_a_database_of_another_business_or_environment(well: Business) -> None:
     live = faults(
         well,
         BILLING_MILESTON__ENVIRONMENT="live",
+        BILLING_RECONCILE__QUIET_SECONDS="120",
         BILLING_MILESTON__RECURRING_PAYMENT_URL="https://127.0.0.1:9",
         MILESTON_API_KEY="x",
     )

@@ -148,7 +148,9 @@ def test_held_refused_and_unknown_payments_say_what_they_wait_for(
     lost.run(START)
 
     assert (
-        why(held, START).billing[-1].startswith("It is held, and waits for a person: over cycle.max_payments")
+        why(held, START)
+        .billing[-1]
+        .startswith("It is held, and waits for a person: over the safety limit cycle.max_payments")
     )
     told = why(lost, START).billing
     assert told[-1].startswith("It is not known whether it exists at Mileston")
@@ -208,7 +210,7 @@ def test_the_command_prints_pages_and_json(monthly: Business, billing: Callable[
         "Billing\n",
         "Reminders\n",
         "Dunning\n",
-        "The log of that day",
+        "Events of that day",
     ):
         assert words in page.stdout
     assert document.keys() == {"reference", "date", "timezone", "billing", "reminders", "dunning", "log"}

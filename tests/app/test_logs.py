@@ -17,7 +17,6 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from billing.app.logs import JsonLines
-from billing.app.redaction import Redactor, clean_record
 from tests.support.business import Business
 from tests.support.nursery import ROOT, Finished
 
@@ -210,44 +209,8 @@ def test_a_run_in_which_everything_goes_wrong_betrays_nobody(
     assert found == []
 
 
-@pytest.fixture
-def redactor() -> Redactor:
-    made = Redactor()
-    made.learn(["first-secret", "abc"])
-    return made
-
-
-@pytest.mark.parametrize(
-    ("text", "clean"),
-    [
-        ("the first-secret is out", "the **** is out"),
-        ("first-secretfirst-secret", "********"),
-        ("postgresql://me:pw@host/db", "postgresql://me:****@host/db"),
-        ("to <zoe@example.org>, al@example.org;", "to <<address>>, <address>;"),
-        ("mailto:zoe@example.org?subject=x", "mailto:<address>=x"),
-        ("zoe%40example.org", "<address>"),
-        ("no address: 3 @ 5 USDC, @decorated", "no address: 3 @ 5 USDC, @decorated"),
-        ("abc is too short to be a secret", "abc is too short to be a secret"),
-    ],
-)
-def test_what_is_taken_out_and_what_is_left(redactor: Redactor, text: str, clean: str) -> None:
-    assert redactor.clean(text) == clean
-    assert redactor.clean(clean) == clean
-
-
-def test_a_secret_that_was_rotated_away_stays_secret(redactor: Redactor) -> None:
-    redactor.learn(["second-secret"])
-    assert redactor.clean("first-secret second-secret") == "**** ****"
-
-
 def test_a_json_line_holds_harmless_fields_alone() -> None:
     record = logging.makeLogRecord({"msg": "created", "payment_id": 7, "run_id": "run-1", "payer": "Zoë"})
     line = json.loads(JsonLines().format(record))
     assert line.keys() == {"at", "level", "logger", "message", "payment_id", "run_id"}
     assert (line["payment_id"], line["run_id"]) == (7, "run-1")
-
-
-def test_a_line_that_cannot_be_put_together_is_no_error() -> None:
-    record = logging.makeLogRecord({"msg": "two %s %s", "args": ("one@example.org",)})
-    clean_record(record)
-    assert record.getMessage() == "a log line that can't be put together: two %s %s"

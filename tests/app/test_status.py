@@ -109,7 +109,7 @@ def test_the_screen_and_the_document(new_business: Make, billing: Callable[..., 
     document = json.loads(billing(business, "status", "--json").stdout)
 
     for words in (
-        "Something needs you:",
+        "Something needs your attention:",
         "1  held payments",
         "billing payments release 1",
         "Last run   ",

@@ -63,7 +63,7 @@ async def serve() -> None:
 def payload(number: int) -> dict[str, object]:
     return {
         "amount": "19.90",
-        "subscriptionName": f"Gold [RB-{number:016d}]",
+        "subscriptionName": f"[RB-{number:016d}] Gold",
         "subscriberFullName": "Anna Müller",
         "subscriberEmail": "anna@example.com",
         "currentPaymentStatus": "unpaid",

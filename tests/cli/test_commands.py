@@ -67,7 +67,7 @@ def test_payments_list_is_the_array_of_the_contract(billed: Business) -> None:
         "amount": "19.90",
         "state": "open",
         "remote_id": record["id"],
-        "marker": record["data"]["subscriptionName"].split("[")[1].rstrip("]"),
+        "marker": record["data"]["subscriptionName"].partition("] ")[0].lstrip("["),
         "attempts": 1,
     }
 

@@ -114,6 +114,8 @@ def test_the_designs_keys_exist_with_their_defaults(load: Load) -> None:
     assert settings.dunning.days_after == [1, 3, 7, 14]
     assert settings.cycle.catch_up_limit == 1
     assert settings.reconcile.when_absent == "resend"
+    assert settings.reconcile.look_first_up_to == 20_000
+    assert settings.mileston.namespace == ""
     assert settings.dunning.final_action == "pause"
     assert settings.mail.on_unknown == "hold"
 
@@ -137,8 +139,19 @@ def test_a_path_given_wins_over_billing_config_and_that_over_the_working_directo
     assert name(None, {}) == "Example Business"
 
 
-def test_other_variables_of_the_program_are_no_settings(load: Load) -> None:
-    environ = {"BILLING_CONFIG": "x", "BILLING_CRASH_AT": "plan.committed", "BILLING_SMTP_PASSWORD": "p"}
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"BILLING_CONFIG": "x", "BILLING_CRASH_AT": "plan.committed", "BILLING_SMTP_PASSWORD": "p"},
+        {"BILLING_SMTP_PASSWORD_FILE": os.devnull, "BILLING_SMTP_PASSWORD": "p"},
+        {"_BILLING_COMPLETE": "bash_source", "BILLINGS": "x", "MY_BILLING_DATABASE_URL": "x"},
+        {"BILLING_SERVICE_HOST": "10.0.0.1", "BILLING_SERVICE_PORT_HTTP": "80", "BILLING_SERVICE_PORT": "80"},
+        {"BILLING_PORT": "tcp://10.0.0.1:80", "BILLING_API_PORT": "tcp://10.0.0.1:80"},
+        {"BILLING_PORT_80_TCP": "tcp://10.0.0.1:80", "BILLING_PORT_80_TCP_ADDR": "10.0.0.1"},
+    ],
+    ids=["own", "secrets", "others", "service", "link", "port"],
+)
+def test_variables_that_are_no_settings(load: Load, environ: dict[str, str]) -> None:
     assert load("", environ).origins == {}
 
 

@@ -50,7 +50,10 @@ LIVE = {"BILLING_MILESTON__ENVIRONMENT": "live", **SECRETS}
         ("cycle.max_amount_per_run = -5", "cycle.max_amount_per_run: -5: '-5' is not an amount"),
         ("cycle.max_amount_per_run = true", "cycle.max_amount_per_run: True: write an amount in USDC"),
         ("database.url = ''", "database.url: '': string should have at least 1 character"),
-        ("cycle = 5", "cycle: 5: this is a section; write [cycle] and its keys below"),
+        (
+            "cycle = 5",
+            "cycle: 5: this is a section; write [cycle] on a line of its own and its keys below it",
+        ),
         ("[[cycle]]\nconcurrency = 1", "cycle: [{'concurrency': 1}]: this is a section; write [cycle]"),
     ],
 )
@@ -87,18 +90,51 @@ def test_an_unknown_key_is_refused_with_the_nearest_right_one(faults: Faults, te
 
 
 @pytest.mark.parametrize(
-    ("name", "fault"),
+    ("name", "meant"),
     [
-        ("BILLING_CYCLE__CONCURENCY", "; did you mean cycle.concurrency?"),
-        ("BILLING_CYCEL__CONCURRENCY", "; did you mean cycle.concurrency?"),
-        ("BILLING_ZEBRA__STRIPES", ""),
-        ("BILLING_MAIL__SMTP__HOST", "; did you mean mail.smtp_host?"),
+        ("BILLING_DATABASE_URL", "BILLING_DATABASE__URL"),
+        ("BILLING_DATABASE___URL", "BILLING_DATABASE__URL"),
+        ("BILLING__DATABASE__URL", "BILLING_DATABASE__URL"),
+        ("BILLING_DATABASEURL", "BILLING_DATABASE__URL"),
+        ("billing_database__url", "BILLING_DATABASE__URL"),
+        ("Billing_Database_Url", "BILLING_DATABASE__URL"),
+        ("BILLING_database__url", "BILLING_DATABASE__URL"),
+        ("BILLING_CYCLE__CONCURENCY", "BILLING_CYCLE__CONCURRENCY"),
+        ("BILLING_CYCEL__CONCURRENCY", "BILLING_CYCLE__CONCURRENCY"),
+        ("BILLING_QUIET_SECONDS", "BILLING_RECONCILE__QUIET_SECONDS"),
+        ("BILLING_MAIL__SMTP__HOST", "BILLING_MAIL__SMTP_HOST"),
+        ("BILLING_MAIL_SMTP_PORT", "BILLING_MAIL__SMTP_PORT"),
+        ("BILLING_SMTP_PASSWD", "BILLING_SMTP_PASSWORD"),
+        ("BILLING_SMTP__PASSWORD", "BILLING_SMTP_PASSWORD"),
+        ("BILLING_MILESTON_API_KEY", "MILESTON_API_KEY"),
+        ("BILLING_CONFIGS", "BILLING_CONFIG"),
+        ("billing_config", "BILLING_CONFIG"),
     ],
 )
-def test_an_unknown_key_in_the_environment_is_refused_by_the_variables_name(
-    faults: Faults, name: str, fault: str
+def test_a_variable_that_is_nearly_a_setting_is_refused_with_the_right_one(
+    faults: Faults, name: str, meant: str
 ) -> None:
-    assert faults("", {name: "4"}) == (f"{name}: there is no such setting{fault}",)
+    assert faults("", {name: "4"}) == (f"{name}: there is no such setting; did you mean {meant}?",)
+
+
+@pytest.mark.parametrize("name", ["BILLING_ZEBRA__STRIPES", "BILLING_ZEBRA", "BILLING_", "BILLING_TOKEN"])
+def test_an_unknown_variable_is_refused_without_its_value(faults: Faults, name: str) -> None:
+    advice = "unset it, or look for the right name in config.toml"
+    assert faults("", {name: "hunter2"}) == (f"{name}: there is no such setting; {advice}",)
+
+
+def test_the_live_environment_needs_a_longer_quiet_time(faults: Faults, load: Load) -> None:
+    (fault,) = faults("reconcile.quiet_seconds = 119.5", LIVE)
+    assert fault == "reconcile.quiet_seconds: 119.5: the live environment needs 120 to 86400 seconds"
+    assert load("reconcile.quiet_seconds = 120", LIVE).settings.reconcile.quiet_seconds == 120
+    assert load("reconcile.quiet_seconds = 0").settings.reconcile.quiet_seconds == 0
+
+
+@pytest.mark.parametrize("namespace", ["shop 2", "a/b", "é", "x" * 33, "shop\\n", "[x]"])
+def test_a_namespace_is_short_and_plain(faults: Faults, namespace: str) -> None:
+    (fault,) = faults(f'mileston.namespace = "{namespace}"')
+    assert fault.startswith("mileston.namespace: ")
+    assert "[A-Za-z0-9._-]{0,32}" in fault
 
 
 def test_a_wrong_value_from_the_environment_is_named_with_its_variable(
@@ -164,7 +200,7 @@ def test_a_file_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing.toml", "."])
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match=r"can't be read: .*; name another with --config") as refused:
+    with pytest.raises(ConfigError, match=r"can't be read: .*; give another file with --config") as refused:
         load_config(tmp_path / name, {})
     assert refused.value.exit_code == 78
 
@@ -193,11 +229,11 @@ def test_an_address_is_accepted_in_the_sandbox(load: Load, url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("http://example.com", "http:// is accepted for loopback addresses alone"),
-        ("http://10.0.0.1", "http:// is accepted for loopback addresses alone"),
-        ("http://localhost.example.com", "http:// is accepted for loopback addresses alone"),
-        ("http://0x7f.1", "http:// is accepted for loopback addresses alone"),
-        ("http://0.0.0.0", "http:// is accepted for loopback addresses alone"),
+        ("http://example.com", "http:// is accepted only for loopback addresses"),
+        ("http://10.0.0.1", "http:// is accepted only for loopback addresses"),
+        ("http://localhost.example.com", "http:// is accepted only for loopback addresses"),
+        ("http://0x7f.1", "http:// is accepted only for loopback addresses"),
+        ("http://0.0.0.0", "http:// is accepted only for loopback addresses"),
         ("ftp://example.com", "write an absolute URL that starts with https://"),
         ("file:///etc/passwd", "write an absolute URL that starts with https://"),
         ("example.com/x", "write an absolute URL that starts with https://"),
@@ -206,9 +242,9 @@ def test_an_address_is_accepted_in_the_sandbox(load: Load, url: str) -> None:
         ("https://example.com:port", "not a URL"),
         ("https://example.com:99999", "not a URL"),
         ("https://[::1", "not a URL"),
-        ("https://example.com?limit=1", "a base URL has no query and no fragment"),
-        ("https://example.com#top", "a base URL has no query and no fragment"),
-        ("https://user@example.com", "a URL must not hold a user name or password"),
+        ("https://example.com?limit=1", "a base URL must have no query and no fragment"),
+        ("https://example.com#top", "a base URL must have no query and no fragment"),
+        ("https://user@example.com", "a URL must not contain a user name or password"),
         ("https://exam\\nple.com", "must be one line without control characters"),
         ("https://example.com/\\r\\nX-Evil: 1", "must be one line without control characters"),
     ],

@@ -55,8 +55,8 @@ def test_no_secret_is_no_fault(tmp_path: Path) -> None:
     [
         (b"", "it is empty"),
         (b"  \n\n", "it is empty"),
-        (b"hunter2\nsecond", "it holds control characters or several lines"),
-        (b"hun\x00ter2", "it holds control characters or several lines"),
+        (b"hunter2\nsecond", "it contains control characters or several lines"),
+        (b"hun\x00ter2", "it contains control characters or several lines"),
         (b"hunter2-\xff\xfe", "codec can't decode"),
         (b"hunter2" * 2000, "it is longer than 8192 bytes"),
     ],
@@ -76,13 +76,13 @@ def test_a_file_that_holds_no_secret_is_refused_without_its_content(
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [("hunter2\nsecond", "it holds control characters or several lines"), ("  ", "it is empty")],
+    [("hunter2\nsecond", "it contains control characters or several lines"), ("  ", "it is empty")],
 )
 def test_a_value_that_is_no_secret_is_refused_without_its_content(value: str, reason: str) -> None:
     found, faults = read_secrets({"MILESTON_API_KEY": value})
     assert found == {}
     assert faults == [
-        f"MILESTON_API_KEY: it can't be used: {reason}; check the environment's MILESTON_API_KEY"
+        f"MILESTON_API_KEY: the secret can't be used: {reason}; check the environment's MILESTON_API_KEY"
     ]
 
 

@@ -71,16 +71,16 @@ def test_a_share_is_over_beyond_chance_alone(bad: int, total: int, limit: float,
 def test_payments_over_the_number_are_refused_and_not_counted() -> None:
     run = brakes(max_payments=2)
     assert [run.admit(5), run.admit(5)] == ["", ""]
-    assert run.admit(5) == "over cycle.max_payments_per_run (2)"
+    assert run.admit(5) == "over the safety limit cycle.max_payments_per_run (2)"
     assert (run.payments, run.amount_micros) == (2, 10)
 
 
 def test_a_payment_over_the_amount_is_refused_and_a_smaller_one_may_follow() -> None:
     run = brakes(max_amount_micros=100_000_000)
     assert run.admit(60_000_000) == ""
-    assert run.admit(40_000_001) == "over cycle.max_amount_per_run (100.00 USDC)"
+    assert run.admit(40_000_001) == "over the safety limit cycle.max_amount_per_run (100.00 USDC)"
     assert run.admit(40_000_000) == ""
-    assert run.admit(1) == "over cycle.max_amount_per_run (100.00 USDC)"
+    assert run.admit(1) == "over the safety limit cycle.max_amount_per_run (100.00 USDC)"
     assert (run.payments, run.amount_micros) == (2, 100_000_000)
 
 
@@ -94,7 +94,7 @@ def test_what_is_admitted_is_never_over_a_limit(amounts: list[int], most: int, s
 
 
 def test_a_refused_key_stops_the_run_at_once() -> None:
-    assert after(brakes(), K.CREATED, K.UNAUTHORIZED).stopped == "the API refused the key (401)"
+    assert after(brakes(), K.CREATED, K.UNAUTHORIZED).stopped == "Mileston refused the API key (401)"
 
 
 def test_a_forbidden_create_stops_the_run_at_once() -> None:
@@ -102,20 +102,20 @@ def test_a_forbidden_create_stops_the_run_at_once() -> None:
     run.note(K.REFUSED, 400)
     assert run.stopped == ""
     run.note(K.REFUSED, 403)
-    assert run.stopped == "the API forbids creating payments (403)"
+    assert run.stopped == "Mileston forbids this key to create payments (403)"
 
 
 def test_an_api_out_of_reach_stops_the_run_and_holds_nothing() -> None:
     run = after(brakes(max_consecutive_failures=3), K.NOT_SENT, K.NOT_SENT)
     assert run.stopped == ""
     after(run, K.NOT_SENT)
-    assert (run.stopped, run.hold_cause) == ("the API can't be reached", "")
+    assert (run.stopped, run.hold_cause) == ("Mileston can't be reached", "")
 
 
 @pytest.mark.parametrize("kind", [K.REFUSED, K.UNKNOWN])
 def test_failures_in_a_row_hold_the_rest(kind: K) -> None:
     run = after(brakes(max_consecutive_failures=3), kind, kind, kind)
-    assert run.hold_cause == "3 creates failed in a row (cycle.max_consecutive_failures)"
+    assert run.hold_cause == "3 creates in a row failed (safety limit cycle.max_consecutive_failures)"
     assert run.admit(1) == run.hold_cause
     assert run.payments == 0
 
@@ -129,7 +129,7 @@ def test_too_many_unknown_outcomes_hold_the_rest() -> None:
     run = after(brakes(max_unknown_share=0.5), *[K.UNKNOWN] * 9)
     assert run.hold_cause == ""
     after(run, K.UNKNOWN)
-    assert run.hold_cause == "10 of 10 outcomes are unknown (cycle.max_unknown_share 0.5)"
+    assert run.hold_cause == "10 of 10 outcomes are unknown (safety limit cycle.max_unknown_share 0.5)"
 
 
 def test_refusals_are_no_unknown_outcomes() -> None:

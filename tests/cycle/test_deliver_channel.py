@@ -181,7 +181,7 @@ def test_a_sender_that_the_server_does_not_take_costs_a_few_notices_and_not_all(
             assert (report.outcome, report.notices_failed) == ("attention", room.count()["failed"])
             assert 3 <= report.notices_failed <= 4
             (problem,) = (problem for problem in report.problems if "our own address" in problem)
-            assert "mend mail.from_address" in problem
+            assert "correct mail.from_address" in problem
             assert {row.tries for row in room.notices() if row.state == "queued"} == {0}
 
             server.faults.clear()

@@ -22,7 +22,8 @@ from billing.store import payments
 from billing.store.connection import Database
 from billing.store.models import attempts
 from billing.store.models import payments as payment_table
-from tests.support.rig import DAY, QUIET, START, TIMEOUT, Died, Rig
+from tests.support.fake_gateway import START, Died
+from tests.support.rig import DAY, QUIET, TIMEOUT, Rig
 
 REQUEST = PaymentRequest(
     "RB-0000000000000001", "Gold", 19_900_000, "Zoë Quill", "zoe@example.com", DAY, interval_days=28

@@ -120,11 +120,11 @@ def test_sighup_takes_a_new_schedule_over_and_keeps_the_old_one_if_the_config_is
 
     business.toml.write_text("[schedule]\nevery_minutes = 0.01\n[cycle]\nconcurrency = 0\n")
     daemon.child.signal(signal.SIGHUP)
-    assert "cycle.concurrency" in daemon.wait_for("was not taken over")
+    assert "cycle.concurrency" in daemon.wait_for("is wrong and was not used")
 
     business.toml.write_text("[schedule]\nevery_minutes = 0.01\n")
     daemon.child.signal(signal.SIGHUP)
-    daemon.wait_for("the configuration was read anew")
+    daemon.wait_for("the configuration was read again")
     daemon.wait_for("cycle ok", times=3)
     assert daemon.stop() == 0
 

@@ -113,7 +113,7 @@ def test_what_takes_longer_than_the_grace_is_cut_off_and_found_later(
     _, log = process.communicate(timeout=30)
 
     assert process.returncode == 0
-    assert "cut off what was in flight" in log
+    assert "stopped with requests still in flight" in log
     assert [payment["state"] for payment in business.payments()] == ["sending"]
     again = start_daemon(business)
     again.wait_for("cycle ok")

@@ -39,7 +39,7 @@ def test_a_create_is_these_bytes() -> None:
     api, run = run_script(echo())
     outcome = run(lambda gateway: gateway.create(payment(), LATER))
     body = (
-        f'{{"amount":"19.90","subscriptionName":"Gold [{MARKER}]","subscriberFullName":"{NAME}",'
+        f'{{"amount":"19.90","subscriptionName":"[{MARKER}] Gold","subscriberFullName":"{NAME}",'
         f'"subscriberEmail":"{EMAIL}","subscriberWalletAddress":"{WALLET}","currentPaymentStatus":"unpaid",'
         '"recurringDate":"2026-02-01T00:00:00.000Z","recurringInterval":30}'
     ).encode()

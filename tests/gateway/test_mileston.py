@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from billing.core.outcomes import CreateOutcome, OutcomeKind, RemotePayment
+from billing.core.outcomes import CreateOutcome, OutcomeKind, RemotePayment, RemoteStatus
 from billing.gateway import (
     CallFailed,
     Invoice,
@@ -119,7 +119,7 @@ def test_the_life_of_a_payment() -> None:
             assert (outcome.kind, outcome.status) == (CREATED, 201)
             remote_id = outcome.remote_id
             assert remote_id is not None
-            ours = RemotePayment(remote_id, MARKER, 19_900_000, EMAIL, paid=False)
+            ours = RemotePayment(remote_id, MARKER, 19_900_000, EMAIL, RemoteStatus.UNPAID, date(2026, 2, 1))
             assert await made.list(5) == [ours]
             assert await made.get(remote_id) == ours
             assert made.checkout_url(remote_id) == f"{server.url}/checkout/recurring-payment/{remote_id}"

@@ -38,8 +38,9 @@ def outcome_of(*script: Step) -> CreateOutcome:
         ({"amount": True}, "amount"),
         ({"amount": {"value": "19.90"}}, "amount"),
         ({"subscriptionName": "Gold"}, "subscriptionName"),
-        ({"subscriptionName": "Gold [RB-0123456789ABCDEG]"}, "subscriptionName"),
-        ({"subscriptionName": f"Gold [{MARKER}] [RB-0000000000000000]"}, "subscriptionName"),
+        ({"subscriptionName": "[RB-0123456789ABCDE"}, "subscriptionName"),
+        ({"subscriptionName": "[RB-0123456789ABCDEG] Gold"}, "subscriptionName"),
+        ({"subscriptionName": f"[RB-0000000000000000] Gold [{MARKER}]"}, "subscriptionName"),
         ({"subscriptionName": None}, "subscriptionName"),
         ({"subscriptionName": 5}, "subscriptionName"),
         ({"subscriberEmail": "other@example.org"}, "subscriberEmail"),
@@ -60,11 +61,24 @@ def outcome_of(*script: Step) -> CreateOutcome:
 def test_a_wrong_echo_is_unknown_and_needs_a_person(wrong: dict[str, Any], named: str) -> None:
     outcome = outcome_of(echo(**wrong))
     assert (outcome.kind, outcome.mismatch, outcome.status) == (UNKNOWN, True, 201)
-    assert outcome.detail == f"the answer lacks or differs from what was sent in: {named}"
+    assert outcome.detail == f"Mileston's answer lacks these fields or differs from what was sent: {named}"
 
 
-def test_a_mismatch_names_the_record_for_the_person_who_looks() -> None:
-    assert outcome_of(echo(amount="1.00", remote_id="rp_9")).remote_id == "rp_9"
+@pytest.mark.parametrize(
+    "wrong",
+    [{"amount": "1.00"}, {"subscriptionName": "Gol"}, {"top": {"statusCode": 500}}, {"subscriberEmail": ""}],
+)
+def test_a_create_that_was_answered_with_an_id_keeps_it_whatever_else_the_answer_says(
+    wrong: dict[str, Any],
+) -> None:
+    outcome = outcome_of(echo(remote_id="rp_9", **wrong))
+    assert (outcome.kind, outcome.remote_id, outcome.named_id) == (UNKNOWN, "rp_9", "rp_9")
+
+
+def test_no_other_outcome_names_a_record_that_is_not_ours() -> None:
+    assert outcome_of(echo()).named_id is None
+    assert outcome_of(echo(remote_id=None)).named_id is None
+    assert outcome_of(reply(422, {"recurringPaymentData": {"recurringPaymentId": "rp_9"}})).named_id is None
 
 
 @pytest.mark.parametrize(
@@ -75,7 +89,10 @@ def test_a_mismatch_names_the_record_for_the_person_who_looks() -> None:
         {"amount": "19.900000"},
         {"amount": 19.9},
         {"subscriberEmail": EMAIL.upper()},
-        {"subscriptionName": f"gold plan (renamed) [{MARKER}]"},
+        {"subscriptionName": f"[{MARKER}] gold plan (renamed)"},
+        {"subscriptionName": f"[{MARKER}]"},
+        {"subscriptionName": f"{MARKER.lower()} gold"},
+        {"subscriptionName": f"Gold [{MARKER}]"},
         {"remote_id": 4711},
         {"subscriberFullName": None},
         {"status": 200},

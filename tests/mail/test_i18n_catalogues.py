@@ -122,7 +122,9 @@ def test_a_broken_catalogue_says_which_and_what_to_do(tmp_path, monkeypatch):
     (tmp_path / "de" / "LC_MESSAGES" / "billing.po").write_text("rubbish")
     monkeypatch.setattr(i18n, "LOCALES", tmp_path)
     translations.cache_clear()
-    with pytest.raises(TemplateError, match=r"the de catalogue .*billing\.po can't be read.*restore it"):
+    with pytest.raises(
+        TemplateError, match=r"the de catalogue .*billing\.po can't be read.*install the program again"
+    ):
         translations("de")
     with pytest.raises(TemplateError, match="the fr catalogue"):
         translations("fr")

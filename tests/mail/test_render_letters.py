@@ -306,7 +306,9 @@ def test_a_long_plan_is_shortened_in_a_subject():
 
 @pytest.mark.parametrize("kind", [kind for kind in NoticeKind if kind.startswith(("payment", "next"))])
 def test_a_payment_notice_without_a_due_date_is_refused(kind):
-    with pytest.raises(TemplateError, match=f"a {kind} notice needs a due date; studio-0042 gave none"):
+    with pytest.raises(
+        TemplateError, match=f"a {kind} notice needs a due date; the one for studio-0042 has none"
+    ):
         say(kind, due_on=None)
 
 

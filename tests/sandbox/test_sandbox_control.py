@@ -27,7 +27,7 @@ def test_faults_are_replaced_as_a_whole() -> None:
         ("PUT", "faults", {"50": 1}, "unknown fault '50'"),
         ("PUT", "faults", {"500": 2}, "must be a number from 0 to 1"),
         ("PUT", "faults", [], "JSON object"),
-        ("POST", "script", {"script": ["ok", "latency"]}, "cannot stand in a script"),
+        ("POST", "script", {"script": ["ok", "latency"]}, "is not allowed in a script"),
         ("POST", "script", {"script": "ok"}, "Expected"),
         ("POST", "script", {}, "Expected"),
         ("PUT", "keys", {"keys": "abc"}, "Expected"),

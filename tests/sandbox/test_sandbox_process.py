@@ -28,7 +28,7 @@ def test_it_prints_one_json_line_when_it_listens_and_ends_cleanly_on_sigterm(tmp
         rest, messages = child.communicate(timeout=10)
         assert child.returncode == 0
     assert rest == ""
-    assert messages == f"Mileston sandbox on {printed['url']} (records: {data}; Ctrl-C ends it)\n"
+    assert messages == f"Mileston sandbox on {printed['url']} (records: {data}; stop it with Ctrl-C)\n"
     assert lock_path(data).read_text() == ""
     assert len(data.read_text().splitlines()) == 2
 
@@ -101,13 +101,15 @@ def test_a_data_file_in_use_is_one_clear_line(tmp_path: Path, capsys: pytest.Cap
     data = tmp_path / "records.jsonl"
     with serving(data=data) as api:
         assert main(["--data", str(data)]) == 1
-        assert capsys.readouterr().err == f"sandbox: {data} is already served at {api.url}\n"
+        assert (
+            capsys.readouterr().err == f"sandbox: {data} is already in use by another sandbox at {api.url}\n"
+        )
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.com", ""])
 def test_it_listens_for_this_machine_alone(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--host", host]) == 1
-    assert "loopback addresses alone" in capsys.readouterr().err
+    assert "only on loopback addresses" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.2"])

@@ -114,7 +114,10 @@ def test_few_superseded_lines_are_left_alone(data: Path) -> None:
 
 def test_a_second_server_on_the_same_file_is_refused_with_the_address_of_the_first(data: Path) -> None:
     with serving(data=data) as api:
-        with pytest.raises(SandboxError, match=f"already served at {api.url}"), serving(data=data):
+        with (
+            pytest.raises(SandboxError, match=f"already in use by another sandbox at {api.url}"),
+            serving(data=data),
+        ):
             pass
         assert api.create().status_code == 201
     with serving(data=data) as api:

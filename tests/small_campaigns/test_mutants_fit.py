@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,12 @@ import pytest
 from tests.campaigns.mutants.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
+
+
+@cache
+def functions_of(file: str) -> set[str]:
+    tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -23,10 +30,8 @@ def test_every_edit_fits_exactly_once(mutant: Mutant) -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_mutant_names_a_test(mutant: Mutant) -> None:
     file, _, name = mutant.test.partition("::")
-    tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
-    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
-    assert name.partition("[")[0] in names
+    assert name.partition("[")[0] in functions_of(file)
 
 
 def test_names_of_mutants_are_unique() -> None:

@@ -23,7 +23,8 @@ from billing.store.identity import claim_identity, generation
 from billing.store.lock import cycle_lock
 from billing.store.models import notices, subscriptions
 from billing.store.subscriptions import terms_of
-from tests.support.rig import DAY, QUIET, START, Rig
+from tests.support.fake_gateway import START
+from tests.support.rig import DAY, QUIET, Rig
 
 
 def test_these_tests_look_at_the_tree_that_they_stand_in() -> None:

@@ -8,21 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from billing.core.event_text import EventAction
 from billing.errors import WrongDatabase
 from billing.lifecycle.restore import mark_restored, require_lookup
-from billing.store import events, runs
+from billing.store import runs
 from billing.store.connection import Database
 from billing.store.identity import begin_generation, claim_identity, fingerprint, generation, restored_on
 from billing.store.models import identity, payments
-from tests.support.databases import NOW, TODAY, a_payment, a_subscription
+from tests.support.databases import NOW, TODAY, a_payment, a_subscription, owned
 
 DAY = timedelta(days=1)
-
-
-def owned(db: Database) -> Database:
-    claim_identity(db, "sandbox", "biz-1")
-    return db
 
 
 def own_row(db: Database) -> Any:
@@ -104,20 +98,6 @@ def test_each_cycle_is_a_generation(db: Database) -> None:
     assert generation(db) == 3
 
 
-def test_runs_are_recorded_with_their_end(db: Database) -> None:
-    owned(db)
-    with db.transaction() as tx:
-        assert runs.latest(tx) is None
-        runs.start(tx, "run-1", TODAY, NOW)
-        runs.start(tx, "run-2", TODAY, NOW + DAY)
-        runs.finish(tx, "run-1", "ok", '{"due": 1}', NOW + DAY)
-        newest, good = runs.latest(tx), runs.latest(tx, "ok")
-    assert newest is not None
-    assert good is not None
-    assert (newest.id, newest.outcome, newest.finished_at) == ("run-2", None, None)
-    assert (good.id, good.summary, good.finished_at) == ("run-1", '{"due": 1}', NOW + DAY)
-
-
 def test_a_database_that_is_where_it_was_is_not_restored(db: Database) -> None:
     owned(db)
     with db.transaction() as tx:
@@ -195,28 +175,3 @@ def test_a_restore_is_noticed_once(db: Database) -> None:
         assert not mark_restored(tx, "program:restore", NOW, TODAY + DAY, 7)
         assert restored_on(tx) == TODAY
     assert state_of(db, payment).state == "planned"
-
-
-def test_the_log_tells_all_about_a_subscription_oldest_first(db: Database) -> None:
-    with db.transaction() as tx:
-        events.record(
-            tx,
-            [
-                events.event(
-                    NOW, "run:1", EventAction.PLANNED, "due 2026-02-01", subscription_id=1, payment_id=11
-                ),
-                events.event(NOW, "run:1", EventAction.PLANNED, subscription_id=2, payment_id=12),
-                events.event(NOW, "person:zoe", EventAction.VOID, payment_id=11),
-                events.event(NOW + DAY, "person:zoe", EventAction.CHANGED, subscription_id=1),
-            ],
-        )
-        events.record(tx, [])
-        about = events.about(tx, 1, [11])
-        every = list(events.every(tx))
-    assert [(line.actor, line.action) for line in about] == [
-        ("run:1", "planned"),
-        ("person:zoe", "void"),
-        ("person:zoe", "changed"),
-    ]
-    assert len(every) == 4
-    assert (about[0].at, about[0].detail) == (NOW, "due 2026-02-01")

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from billing.core.markers import marker_for
-from billing.core.outcomes import RemotePayment
+from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import Coverage, KnownRemote, LostCreate, prove_coverage
 from billing.core.states import PaymentState as S
 from billing.lifecycle import payments as verbs
@@ -129,7 +129,7 @@ def test_a_void_or_flagged_payment_does_not_stand_in_for_one_that_is_missing(
     # A list that is stale shows what it should not, and lacks what it should show.
     ledger.add(remote_id="r-missing")
     ledger.add(remote_id="r-listed", **standing_in)
-    listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", paid=False)]
+    listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", RemoteStatus.UNPAID)]
     known = read(ledger.db, remote_checks.known_remotes, ["r-listed"])
     assert prove_coverage(listed, 10, known, read(ledger.db, remote_checks.count_live)) == Coverage(
         complete=False
@@ -139,7 +139,7 @@ def test_a_void_or_flagged_payment_does_not_stand_in_for_one_that_is_missing(
 def test_a_payment_that_is_known_to_have_vanished_need_not_be_listed(ledger: Ledger) -> None:
     ledger.add(remote_id="r-vanished", attention="it vanished")
     ledger.add(remote_id="r-listed")
-    listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", paid=False)]
+    listed = [RemotePayment("r-listed", "RB-X", 1, "zoe@example.org", RemoteStatus.UNPAID)]
     known = read(ledger.db, remote_checks.known_remotes, ["r-listed"])
     assert prove_coverage(listed, 10, known, read(ledger.db, remote_checks.count_live)).complete
 

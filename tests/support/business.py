@@ -115,7 +115,7 @@ class Business:
     def due_dates(self, live: bool = True) -> list[tuple[str, str]]:
         """(plan's name without its marker, due date) of everything at the API, sorted."""
         return sorted(
-            (r["data"]["subscriptionName"].rsplit(" [", 1)[0], r["data"]["recurringDate"][:10])
+            (r["data"]["subscriptionName"].partition("] ")[2], r["data"]["recurringDate"][:10])
             for r in self.remote(live)
         )
 

@@ -23,6 +23,7 @@ from sqlalchemy.engine import URL, make_url
 from billing.core.markers import marker_for
 from billing.core.states import PaymentState, SubscriptionStatus
 from billing.store.connection import Database
+from billing.store.identity import claim_identity
 from billing.store.models import payments, subscriptions
 from billing.store.schema import migrate
 from tests.support.folders import quick_folder
@@ -174,6 +175,12 @@ def _migrate(url: str) -> None:
         migrate(db)
     finally:
         db.close()
+
+
+def owned(db: Database) -> Database:
+    """The database, once a first run has made it its business's."""
+    claim_identity(db, "sandbox", "biz-1")
+    return db
 
 
 def a_subscription(db: Database, reference: str = "acme", **changes: Any) -> int:

@@ -1,9 +1,7 @@
-"""What the tests of people's decisions share: the acts, the API as far as people need it, the log."""
+"""What the tests of people's decisions share: the acts, and what is then in the log and the outbox."""
 
 import asyncio
-import builtins
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,14 +10,14 @@ from sqlalchemy import select
 
 from billing.app import decisions
 from billing.config import Settings
-from billing.core.outcomes import CreateOutcome, PaymentRequest, RemotePayment
 from billing.core.states import PaymentState
-from billing.errors import BillingError, GatewayError, UsageError
+from billing.errors import BillingError, UsageError
 from billing.store import payments, subscriptions
 from billing.store.connection import Database
 from billing.store.models import events
 from billing.store.models import notices as notice_table
 from tests.support.databases import NOW, TODAY
+from tests.support.fake_gateway import FakeGateway
 
 DAY = timedelta(days=1)
 SETTINGS = Settings()
@@ -27,41 +25,6 @@ ACTOR = decisions.actor()
 STATES = [state.value for state in PaymentState]
 # Tables of refusals that are the program's own: one database is enough.
 only_sqlite = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
-
-
-@dataclass
-class FakeGateway:
-    """The API as far as people need it: remote payments by id, and what was asked for."""
-
-    remotes: dict[str, RemotePayment] = field(default_factory=dict)
-    broken: bool = False
-    meanwhile: Callable[[], None] = lambda: None
-    """Happens while the API is being asked."""
-    asked: list[str] = field(default_factory=list)
-
-    async def get(self, remote_id: str) -> RemotePayment | None:
-        self._note(f"get {remote_id}")
-        return self.remotes.get(remote_id)
-
-    async def delete(self, remote_id: str) -> bool:
-        self._note(f"delete {remote_id}")
-        return self.remotes.pop(remote_id, None) is not None
-
-    async def create(self, request: PaymentRequest, send_by: Any) -> CreateOutcome:
-        raise AssertionError("a person's decision creates nothing")
-
-    async def list(self, limit: int) -> builtins.list[RemotePayment]:
-        self._note("list")
-        return list(self.remotes.values())
-
-    def checkout_url(self, remote_id: str) -> str:
-        return f"https://pay.example.com/{remote_id}"
-
-    def _note(self, what: str) -> None:
-        self.asked.append(what)
-        self.meanwhile()
-        if self.broken:
-            raise GatewayError("the API can't be reached")
 
 
 def subscription(db: Database, reference: str = "acme") -> Any:
@@ -108,7 +71,9 @@ def cancel(db: Database, at_period_end: bool = False, today: date = TODAY) -> da
 
 def void(db: Database, payment_id: int, gateway: FakeGateway | None = None) -> None:
     asyncio.run(decisions.void(db, gateway, payment_id, NOW, "a mistake"))
+    assert gateway is None or gateway.creates == []
 
 
 def resolve(db: Database, gateway: FakeGateway, payment_id: int, remote_id: str | None) -> None:
     asyncio.run(decisions.resolve(db, gateway, payment_id, remote_id, NOW, TODAY, "seen in Mileston's pages"))
+    assert gateway.creates == []

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from billing.core.markers import find_marker, name_with_marker
-from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RemotePayment
+from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RemotePayment, RemoteStatus
 from billing.errors import GatewayError
 
 from .api import Answer, ModelApi
@@ -137,7 +137,7 @@ def _remote_payment(shown: Shown) -> RemotePayment:
         marker=find_marker(shown.name),
         amount_micros=shown.amount_micros,
         email=shown.email,
-        paid=shown.paid,
+        status=RemoteStatus.PAID if shown.paid else RemoteStatus.UNPAID,
     )
 
 

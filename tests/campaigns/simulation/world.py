@@ -290,7 +290,7 @@ class World:
         """A recurring payment that somebody else made at the same API; one looks almost like ours."""
         from .fates import CreateBody
 
-        name = "Gold plan [RB-0000000000000000]" if number == 0 else f"another tool's {number}"
+        name = "[RB-0000000000000000] Gold plan" if number == 0 else f"another tool's {number}"
         self.api.store(CreateBody(name, f"foreign{number}@else.example", 5_000_000, "2020-01-01"))
 
     def _payer_comes(self, remote: Remote) -> None:

@@ -1,6 +1,8 @@
-"""What the mail server said is called what it is."""
+"""The mail server's reply is called so; the database remembers where it lives, and what runs have sent."""
 
+import sqlalchemy as sa
 from alembic import op
+from sqlmodel import AutoString, UTCDateTime
 
 revision = "0002"
 down_revision = "0001"
@@ -10,6 +12,14 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("ALTER TABLE notices RENAME COLUMN words TO server_reply")
+    op.add_column("identity", sa.Column("home", AutoString(), nullable=False, server_default=sa.text("''")))
+    op.add_column("identity", sa.Column("doubt", AutoString(), nullable=False, server_default=sa.text("''")))
+    op.add_column("identity", sa.Column("doubt_since", UTCDateTime(), nullable=True))
+    op.add_column("identity", sa.Column("namespace", AutoString(), nullable=True))
+    op.add_column("identity", sa.Column("longest_list", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("runs", sa.Column("sent_payments", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("runs", sa.Column("sent_micros", sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column("runs", sa.Column("active_at", UTCDateTime(), nullable=True))
 
 
 def downgrade() -> None:

@@ -1,0 +1,99 @@
+"""Settling: what was paid is booked once, with a receipt; what the list hides is asked for by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from billing.cycle.settle import settle
+from billing.store.models import notices
+from tests.support.rig import QUIET, Rig
+
+
+def three_open(folder: Path, **settings: dict[str, Any]) -> Rig:
+    """Three payments that were created a while ago."""
+    rig = Rig(folder, **settings)
+    for reference in ("ada", "bob", "cy"):
+        rig.subscribe(reference)
+    rig.cycle()
+    rig.clock.to(QUIET)
+    return rig
+
+
+def receipts(rig: Rig) -> list[str]:
+    with rig.db.read() as tx:
+        keys = tx.execute(select(notices.c.dedupe_key).where(notices.c.kind == "payment_received")).scalars()
+        return sorted(keys)
+
+
+def states(rig: Rig) -> list[str]:
+    return [rig.payment(reference).state for reference in ("ada", "bob", "cy")]
+
+
+def test_what_was_paid_is_booked_once_with_one_receipt(tmp_path: Path) -> None:
+    rig = three_open(tmp_path)
+    rig.api.pay(rig.payment("bob").remote_id)
+
+    first = rig.cycle((settle,))
+    rig.clock.to(QUIET + 1)
+    second = rig.cycle((settle,))
+
+    assert states(rig) == ["open", "paid", "open"]
+    assert (first.checked, first.paid, second.checked, second.paid) == (3, 1, 2, 0)
+    assert receipts(rig) == ["payment_received.bob.2026-02-01"]
+
+
+def test_one_list_is_enough_for_all_that_it_shows(tmp_path: Path) -> None:
+    rig = three_open(tmp_path)
+    rig.api.asked.clear()
+
+    rig.cycle((settle,))
+
+    assert rig.api.asked == ["list"]
+
+
+def test_what_the_list_does_not_show_is_asked_for_one_by_one(tmp_path: Path) -> None:
+    rig = three_open(tmp_path)
+    rig.api.hidden = True
+    rig.api.pay(rig.payment("cy").remote_id)
+    rig.api.asked.clear()
+
+    rig.cycle((settle,))
+
+    assert sorted(rig.api.asked) == ["get remote-1", "get remote-2", "get remote-3", "list"]
+    assert states(rig) == ["open", "open", "paid"]
+
+
+def test_no_more_than_so_many_are_asked_for_in_one_cycle(tmp_path: Path) -> None:
+    rig = three_open(tmp_path, settle={"max_gets_per_run": 2})
+    rig.api.hidden = True
+    rig.api.asked.clear()
+
+    rig.cycle((settle,))
+    rig.clock.to(QUIET + 1)
+    rig.cycle((settle,))
+
+    asked = [what for what in rig.api.asked if what != "list"]
+    assert len(asked) == 4
+    assert set(asked) == {"get remote-1", "get remote-2", "get remote-3"}  # those that waited longest first
+
+
+def test_where_nothing_is_open_nobody_is_asked(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    asyncio.run(settle(rig.context()))
+    assert rig.api.asked == []
+
+
+def test_an_api_that_cannot_be_read_is_a_problem_of_the_run_and_books_nothing(tmp_path: Path) -> None:
+    rig = three_open(tmp_path)
+    rig.api.pay(rig.payment("ada").remote_id)
+    rig.api.broken = True
+
+    report = rig.cycle((settle,))
+
+    assert states(rig) == ["open", "open", "open"]
+    assert report.problems == ["settle: the API can't be reached"]
+    assert report.outcome == "attention"
