@@ -72,7 +72,7 @@ def _new_private_file(target: Path) -> Path:
 
 
 def _copy(source: Path, copy: Path) -> None:
-    """In one go: a copy in steps starts anew whenever somebody writes, and may never end."""
+    """In one go: a copy in steps starts over whenever somebody writes, and may never end."""
     with (
         closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=30)) as live,
         closing(sqlite3.connect(copy)) as new,

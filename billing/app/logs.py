@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
 
 from billing.app.redaction import REDACTOR, clean_all_records
 from billing.config import Config
@@ -62,7 +61,7 @@ class ForPeople(logging.Formatter):
 def set_up(config: Config, long_running: bool = False) -> None:
     """Send every logger's lines, and every uncaught exception, through one handler on stderr.
 
-    May be called again, after the configuration was read anew: secrets add up. All handlers that
+    May be called again, after the configuration was read again: secrets add up. All handlers that
     loggers had are taken away.
     """
     REDACTOR.learn(_secrets(config))
@@ -107,7 +106,7 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
     _crash.critical("stopped by an unexpected error", exc_info=(kind, error, trace))
 
 
-def _unraisable(found: Any) -> None:
+def _unraisable(found: sys.UnraisableHookArgs) -> None:
     info = (found.exc_type, found.exc_value or found.exc_type(), found.exc_traceback)
     _crash.error("an error while cleaning up", exc_info=info)
 
