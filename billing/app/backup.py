@@ -19,23 +19,23 @@ from billing.store.identity import mark_as_copy
 
 
 def back_up(config: Config, target: Path, now: datetime, *, force: bool = False) -> int:
-    """Copy the live SQLite database into a new file that only its owner can read; answers its bytes.
+    """Copy the live SQLite database into a new file that only its owner can read; returns its size in bytes.
 
-    The copy is checked before it gets its name, and marked: whichever cycle opens it first knows that
-    it was restored, and looks before it sends. Raises `UsageError` for what can't be copied or
-    overwritten, `StoreError` if the copy fails.
+    The copy is verified before it gets its name, and marked: whichever cycle opens it first knows that
+    it was restored, and checks Mileston before it charges. Raises `UsageError` for what can't be copied
+    or overwritten, `StoreError` if the copy fails.
     """
     source = config.sqlite_path
     if source is None:
         raise UsageError(
-            "only SQLite is copied here; PostgreSQL has its own tools: `pg_dump --format=custom`. After a "
-            "restore type `billing database mark-restored`, before the next cycle"
+            "this command copies only SQLite; back up PostgreSQL with `pg_dump --format=custom`. After a "
+            "restore, run `billing database mark-restored` before the next cycle"
         )
     _check(source, target, force)
     try:
         temporary = _new_private_file(target)
     except OSError as error:
-        raise UsageError(f"{target} can't be written: {error.strerror}") from error
+        raise UsageError(f"cannot write {target}: {error.strerror}") from error
     try:
         _copy(source, temporary)
         mark_as_copy(temporary, now)
@@ -44,7 +44,7 @@ def back_up(config: Config, target: Path, now: datetime, *, force: bool = False)
         _give_name(temporary, target, force)
         return size
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"the backup failed, and {target} is as it was: {error}") from error
+        raise StoreError(f"the backup failed, and {target} was not changed: {error}") from error
     finally:
         for leftover in (temporary, *(Path(f"{temporary}{end}") for end in ("-journal", "-wal", "-shm"))):
             with suppress(FileNotFoundError):
@@ -53,13 +53,15 @@ def back_up(config: Config, target: Path, now: datetime, *, force: bool = False)
 
 def _check(source: Path, target: Path, force: bool) -> None:
     if not source.exists():
-        raise UsageError(f"there is no database {source} yet, so there is nothing to back up")
+        raise UsageError(
+            f"there is no database {source} yet, so nothing to back up; the first cycle creates it"
+        )
     if target.exists() and target.samefile(source):
         raise UsageError(f"{target} is the database itself; name another file")
     if target.is_dir():
         raise UsageError(f"{target} is a directory; name a file in it")
     if target.exists() and not force:
-        raise UsageError(f"{target} exists; name another file, or say --force to overwrite it")
+        raise UsageError(f"{target} exists; name another file, or add --force to overwrite it")
 
 
 def _new_private_file(target: Path) -> Path:
@@ -70,7 +72,7 @@ def _new_private_file(target: Path) -> Path:
 
 
 def _copy(source: Path, copy: Path) -> None:
-    """In one go: a copy in steps starts anew whenever somebody writes, and may never end."""
+    """In one go: a copy in steps starts over whenever somebody writes, and may never end."""
     with (
         closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=30)) as live,
         closing(sqlite3.connect(copy)) as new,

@@ -1,4 +1,4 @@
-"""A run that others watch: a monitoring URL is pinged, and the node exporter's file is written."""
+"""A run with what surrounds it for cron: the ping of a monitoring URL, and the node exporter's file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from billing.config import Config
 from billing.cycle.report import Report
 from billing.errors import AlreadyRunning
 
-logger = logging.getLogger("billing.watched")
+logger = logging.getLogger("billing.cron_run")
 
 
 async def watched_run(config: Config, as_of: date | None, hooks: Hooks) -> Report:
     """`run_once` for cron: watched as the config's `watch` section says.
 
-    Raises what `run_once` raises. That nobody could be told of a run never fails it.
+    Raises what `run_once` raises. A monitor or a file that cannot be reached never fails the run.
     """
     watch = config.settings.watch
     if not watch.textfile:
@@ -43,4 +43,4 @@ async def watched_run(config: Config, as_of: date | None, hooks: Hooks) -> Repor
         try:
             write_textfile(path, metrics, config, utc_now())
         except OSError as error:
-            logger.warning("watch.textfile: %s can't be written: %s", path, error.strerror)
+            logger.warning("watch.textfile: cannot write %s: %s", path, error.strerror)

@@ -27,6 +27,7 @@ from billing.app.status import reading
 from billing.config import Config, Settings, load_config
 from billing.config.secrets import SECRET_NAMES
 from billing.core.outcomes import RemotePayment
+from billing.core.plurals import counted, plural
 from billing.errors import BillingError, ConfigError, GatewayError, MailError, StoreError
 from billing.store import figures, remote_checks
 from billing.store.connection import wal_is_safe
@@ -65,10 +66,10 @@ def examine(path: Path | None, environ: Mapping[str, str], now: datetime) -> Ite
         config = load_config(path, environ)
     except ConfigError as error:
         for fault in error.faults:
-            yield Finding("configuration", False, fault, "mend it, then run `billing doctor` again")
+            yield Finding("configuration", False, fault, "correct it, then run `billing doctor` again")
         yield from _sqlite(now)
         yield from _machine_zone(environ)
-        rest = "database, key, mail and templates: they need a configuration that can be read"
+        rest = "database, key, mail and templates: the configuration must be readable first"
         yield Finding("not checked", None, rest)
         return
     yield _configuration(config)
@@ -85,10 +86,10 @@ def examine(path: Path | None, environ: Mapping[str, str], now: datetime) -> Ite
         try:
             yield from check()
         except (BillingError, OSError) as error:
-            yield Finding(name, False, str(error), "mend that, then run `billing doctor` again")
+            yield Finding(name, False, str(error), "correct this, then run `billing doctor` again")
         except Exception as error:
             yield Finding(
-                name, False, f"the check itself broke: {type(error).__name__}", "please report this"
+                name, False, f"the check itself failed: {type(error).__name__}", "please report this as a bug"
             )
 
 
@@ -102,15 +103,21 @@ def _faults(check: str, faults: Iterator[tuple[str, str]], well: str) -> Iterato
 
 
 def _configuration(config: Config) -> Finding:
-    place = str(config.path) if config.path else "no config.toml here: every setting has its default"
+    place = str(config.path) if config.path else "no config.toml found: every setting has its default"
     mileston = config.settings.mileston
-    what = "the own sandbox" if needs_own_sandbox(config) else f"the {mileston.environment} environment"
-    return Finding("configuration", True, f"{place}; {len(config.origins)} settings; bills {what}")
+    what = "the local sandbox" if needs_own_sandbox(config) else f"the {mileston.environment} environment"
+    return Finding(
+        "configuration", True, f"{place}; {counted(len(config.origins), 'setting')} set; uses {what}"
+    )
 
 
 def _permissions(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Files that hold secrets or personal data, and directories that are written to."""
-    yield from _faults("permissions", _permission_faults(config, environ), "files and directories are right")
+    yield from _faults(
+        "permissions",
+        _permission_faults(config, environ),
+        "all files and directories have the right permissions",
+    )
 
 
 def _permission_faults(config: Config, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -144,7 +151,7 @@ def _sqlite(_now: datetime) -> Iterator[Finding]:
         yield Finding("SQLite", False, f"{found} is too old", "use a Python with SQLite 3.35 or later")
         return
     if not wal_is_safe():
-        found += "; its write-ahead log has a known fault, so the safe rollback journal is used instead"
+        found += "; its write-ahead log has a known bug, so the safe rollback journal is used instead"
     yield Finding("SQLite", True, found)
 
 
@@ -154,15 +161,17 @@ def _database(config: Config, now: datetime) -> Iterator[Finding]:
         above = next(parent for parent in path.parents if parent.exists())
         free = shutil.disk_usage(above).free
         if free < _LEAST_FREE_BYTES:
-            yield Finding("database", False, f"only {free >> 20} MiB are free in {above}", "make room there")
+            yield Finding(
+                "database", False, f"only {free >> 20} MiB are free in {above}", "free some space there"
+            )
         if not path.exists():
-            yield Finding("database", True, f"{path} is not there yet; the first run makes it")
+            yield Finding("database", True, f"{path} does not exist yet; the first run creates it")
             return
         with path.open("rb") as file:
             start = file.read(16)
         if start not in (b"", _SQLITE_MAGIC):
             advice = "name another file in database.url, or restore a backup"
-            yield Finding("database", False, f"{path} is no SQLite database", advice)
+            yield Finding("database", False, f"{path} is not an SQLite database", advice)
             return
     try:
         with reading(config) as connection:
@@ -171,23 +180,27 @@ def _database(config: Config, now: datetime) -> Iterator[Finding]:
             yield from _identity(connection, config)
             yield from _database_clock(connection, now)
     except StoreError as error:
-        advice = "restore a backup if it is damaged" if path else "is the server up, and database.url right?"
+        advice = (
+            "if the file is damaged, restore a backup"
+            if path
+            else "check that the server is running and that database.url is right"
+        )
         yield Finding("database", False, str(error), advice)
 
 
 def _schema(connection: Tx) -> Finding:
     version = version_in(connection)
     if version is None:
-        return Finding("schema", True, "no tables yet; the first run makes them")
+        return Finding("schema", True, "no tables yet; the first run creates them")
     if version > SCHEMA_HEAD:
-        advice = "install the version of the program that made it, or a later one"
+        advice = "install the version of the program that created it, or a later one"
         return Finding("schema", False, f"{version}, newer than this program's {SCHEMA_HEAD}", advice)
-    later = "" if version == SCHEMA_HEAD else f"; the next run brings it to {SCHEMA_HEAD}"
+    later = "" if version == SCHEMA_HEAD else f"; the next run upgrades it to {SCHEMA_HEAD}"
     return Finding("schema", True, f"{version}{later}")
 
 
 def _identity(connection: Tx, config: Config) -> Iterator[Finding]:
-    """Whose database it is; what a run would refuse is a fault already here."""
+    """Whose database it is; what a run would refuse is reported as a fault here."""
     if version_in(connection) is None:
         return
     row = read_identity(connection)
@@ -213,7 +226,7 @@ def _database_clock(connection: Tx, now: datetime) -> Iterator[Finding]:
     if version_in(connection) is not None:
         last = figures.last_started(connection)
         if last is not None and last > now + _CLOCK_TOLERANCE:
-            found = f"it says {now:%Y-%m-%d %H:%M} UTC, but a run began at {last:%Y-%m-%d %H:%M} UTC"
+            found = f"it says {now:%Y-%m-%d %H:%M} UTC, but a run started at {last:%Y-%m-%d %H:%M} UTC"
             yield Finding("clock", False, found, "set the clock: timedatectl set-ntp true")
     theirs = figures.server_clock(connection)
     if theirs is not None:
@@ -235,7 +248,7 @@ def _key(config: Config) -> Iterator[Finding]:
         if not is_running(data):  # one for this check alone, which leaves nothing behind
             data = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "sandbox.jsonl"
         url = stack.enter_context(own_sandbox(data))
-        yield from asyncio.run(_ask(config, api_at(config.settings, url), "the own sandbox answers"))
+        yield from asyncio.run(_ask(config, api_at(config.settings, url), "the local sandbox responds"))
 
 
 async def _ask(config: Config, settings: Settings, well: str) -> list[Finding]:
@@ -245,30 +258,34 @@ async def _ask(config: Config, settings: Settings, well: str) -> list[Finding]:
         except GatewayError as error:
             advice = "check mileston.recurring_payment_url, the network and the firewall"
             if getattr(error, "unauthorized", False) or getattr(error, "status", None) == _FORBIDDEN:
-                advice = "copy the key and the business id anew from Mileston's dashboard"
+                advice = "copy the key and the business id again from Mileston's dashboard"
             return [Finding("key", False, str(error), advice)]
     asked = Finding("key", True, f"{well}: {settings.mileston.recurring_payment_url or 'Mileston'}")
     return [asked, *_strangers(config, remotes)]
 
 
 def _strangers(config: Config, remotes: list[RemotePayment]) -> Iterator[Finding]:
-    """Remote payments that this program made, and of which this database knows nothing."""
+    """Remote payments that this program created, and of which this database knows nothing."""
     marked = {remote.marker: remote.remote_id for remote in remotes if remote.marker is not None}
     if not marked:
         return
     try:
         known = _known(config, list(marked))
     except StoreError:
-        return  # the check of the database tells it
+        return  # the check of the database reports it
     strangers = [remote_id for marker, remote_id in marked.items() if marker not in known]
     if not strangers:
-        yield Finding("remote payments", True, f"all {len(marked)} that were looked at are known here")
+        checked = f"{counted(len(marked), 'payment')} checked at Mileston"
+        yield Finding("remote payments", True, f"{checked}, none unknown to this database")
         return
     more = ", …" if len(strangers) > _NAMED else ""
-    found = f"{len(strangers)} bear a marker that no payment here has: "
+    found = (
+        f"{counted(len(strangers), 'payment')} of this program at Mileston "
+        f"{plural(len(strangers), 'bears', 'bear')} a marker that no payment in this database has: "
+    )
     advice = (
-        "does another database bill this business? If this one came back from a backup or replaces a "
-        "lost one, import and resume its subscriptions, or delete these at Mileston"
+        "check whether another database bills this business. If this one was restored from a backup or "
+        "replaces a lost one, import and resume its subscriptions, or delete these at Mileston"
     )
     yield Finding("remote payments", False, found + ", ".join(strangers[:_NAMED]) + more, advice)
 
@@ -286,7 +303,7 @@ def _mail(config: Config) -> Iterator[Finding]:
     mail = config.settings.mail
     if mail.transport != "smtp":
         where = config.resolve(mail.outbox_dir) if mail.transport == "file" else "stderr"
-        yield Finding("mail", True, f"nothing is sent: e-mails go to {where} (mail.transport)")
+        yield Finding("mail", True, f"no mail server: e-mails are written to {where} (mail.transport)")
         return
     from billing.mail.smtp import SmtpTransport
 
@@ -319,8 +336,8 @@ def _machine_zone(environ: Mapping[str, str]) -> Iterator[Finding]:
     elif _is_zone(name):
         yield Finding("time zone", True, f"this machine's is {name} (TZ)")
     else:
-        found = f"TZ={name!r} is no time zone, so this machine takes UTC for its local time"
-        yield Finding("time zone", False, found, "unset TZ, or write for example TZ=Europe/Berlin")
+        found = f"TZ={name!r} is not a time zone, so this machine uses UTC as its local time"
+        yield Finding("time zone", False, found, "unset TZ, or set for example TZ=Europe/Berlin")
 
 
 def _is_zone(name: str) -> bool:
@@ -335,9 +352,10 @@ def _templates(config: Config) -> Iterator[Finding]:
     from billing.mail.check import check_templates
 
     faults = check_templates(config.settings, templates_dir(config))
-    advice = "mend it, then run `billing templates check`"
+    advice = "correct it, then run `billing templates check`"
     yield from _faults("templates", ((fault, advice) for fault in faults), "every mail can be rendered")
 
 
 def all_well(findings: list[Finding]) -> bool:
+    """Whether nothing is wrong and nothing was left unchecked."""
     return all(finding.ok for finding in findings)

@@ -52,7 +52,7 @@ class WouldMail:
 
 
 def would_create(tx: Tx, settings: Settings, today: date) -> Iterator[WouldCreate]:
-    """Left-over payments first, then every period that planning would take up."""
+    """Left-over payments first, then every period that planning would charge or hold."""
     for row in payments.listing(tx, [PaymentState.PLANNED]):
         if row.due_on <= today:
             yield WouldCreate(row.reference, row.due_on, row.amount_micros, held=False)
@@ -67,7 +67,7 @@ def would_create(tx: Tx, settings: Settings, today: date) -> Iterator[WouldCreat
 def would_mail(tx: Tx, settings: Settings, today: date) -> Iterator[WouldMail]:
     """Notices of the payments that would be created, and the reminders of those that come next.
 
-    Receipts and overdue notices depend on what the API says, so they are not foretold.
+    Receipts and overdue notices depend on what the API says, so they are not predicted.
     """
     for create in would_create(tx, settings, today):
         if not create.held:

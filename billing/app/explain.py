@@ -17,6 +17,7 @@ from billing.core.dunning import DunningPolicy
 from billing.core.event_text import sentence_of
 from billing.core.money import format_amount
 from billing.core.periods import first_period_from
+from billing.core.plurals import counted
 from billing.core.reminders import offsets_for
 from billing.core.schedule import Terms
 from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
@@ -128,15 +129,15 @@ class _Case:
         told += zip((line.at for line in lines), self._said(lines), strict=True)
         yield from (sentence for _, sentence in sorted(told, key=lambda pair: pair[0]))
         yield _STANDING[PaymentState(payment.state)].format(
-            cause=payment.cause or "no cause was noted", paid_at=self._time(payment.paid_at)
+            cause=payment.cause or "no reason was recorded", paid_at=self._time(payment.paid_at)
         )
         if payment.attention:
-            yield f"It needs a look: {payment.attention}."
+            yield f"It is flagged for a person to check: {payment.attention}."
 
     def _attempt(self, attempt: Attempt) -> str:
         came = f"{self._time(attempt.started_at)}: attempt {attempt.number} to create it was made"
         if attempt.outcome is None:
-            return f"{came}; its run did not live to write down what came of it."
+            return f"{came}; its run died before the outcome was written."
         status = f", HTTP {attempt.status}" if attempt.status else ""
         detail = f": {attempt.detail}" if attempt.detail else ""
         return f"{came}: {attempt.outcome.replace('_', ' ')}{status}{detail}."
@@ -166,17 +167,17 @@ class _Case:
         if paused is not None:
             return f"A period began, but the subscription was paused at {self._time(paused.at)}{_by(paused)}."
         if self.row.status == SubscriptionStatus.PAUSED:
-            return "A period begins, but the subscription is paused; a pause is not billed."
+            return "A period begins, but the subscription is paused; paused time is not billed."
         if self.row.status == SubscriptionStatus.CANCELLED:
             return "Nothing is due: the subscription is cancelled."
         if self.day > self.today:
             return "It is not due yet: the first cycle of that day plans the payment."
         if self.row.next_due_on is not None and self.row.next_due_on <= self.day:
-            ran = f"the last one was for {self.last_run.as_of}" if self.last_run else "none has run at all"
-            return f"It is due, but no cycle has planned it yet: {ran}. `billing run-once` runs one."
+            ran = f"the last one was for {self.last_run.as_of}" if self.last_run else "none has run yet"
+            return f"It is due, but no cycle has planned it yet: {ran}. Start one with `billing run-once`."
         return (
-            "A period began, but it lay in the past when the subscription was imported or resumed: "
-            f"billing went on with {self.row.next_due_on or 'nothing'} as its next due date."
+            "A period began, but it was already past when the subscription was imported or resumed: "
+            f"billing continued with {self.row.next_due_on or 'nothing'} as the next due date."
         )
 
     def _paused_on(self, day: date) -> Event | None:
@@ -201,7 +202,7 @@ class _Case:
             if notice.kind == NoticeKind.NEXT_PAYMENT_DUE and self.days.of(notice.queued_at) == self.day
         ]
         for notice in sent:
-            ahead = f"{notice.days} day{'s' if notice.days != 1 else ''}"
+            ahead = counted(notice.days or 0, "day")
             what = f"A reminder of the payment due on {notice.due_on}"
             yield f"{what} was queued {ahead} ahead{self._fate(notice)}"
         if sent:
@@ -236,7 +237,7 @@ class _Case:
         closer = [n for n in self.notices if n.kind == NoticeKind.NEXT_PAYMENT_DUE and n.due_on == due]
         if closer:
             return f"one was queued at {self._time(closer[-1].queued_at)} already, or instead"
-        return "no cycle ran that day, or the offsets were others then"
+        return "no cycle ran that day, or reminders.days_before was different then"
 
     # --- dunning
 
@@ -259,7 +260,7 @@ class _Case:
     def _step(self, payment: PaymentOfSubscription, payable_on: date) -> str:
         policy = policy_for(payment.dunning_policy, payable_on, payment.period_end_on, self.settings)
         days = (self.day - payable_on).days
-        what = f"The payment due on {payment.due_on} had been unpaid for {days} day{'s' if days != 1 else ''}"
+        what = f"The payment due on {payment.due_on} had been unpaid for {counted(days, 'day')}"
         notice = next(
             (
                 n
@@ -291,7 +292,7 @@ class _Case:
         if self.day > self.today:
             return "that day has not come yet."
         if payment.attention:
-            return f"it is not dunned while it needs a look ({payment.attention})."
+            return f"it is not dunned while it is flagged for a person to check ({payment.attention})."
         return f"its step was not taken: no cycle could read its status that day; {steps}."
 
     # --- the log
@@ -301,7 +302,7 @@ class _Case:
         lines = [line for line in self.events if self.days.of_event(line) == self.day]
         yield from self._said(lines[:_MOST_EVENTS])
         if len(lines) > _MOST_EVENTS:
-            yield f"… and {len(lines) - _MOST_EVENTS} more; `billing events export` has them all."
+            yield f"… and {len(lines) - _MOST_EVENTS} more; `billing events export` shows all."
 
     def _said(self, lines: Sequence[Event]) -> Iterator[str]:
         for line in lines:
@@ -334,14 +335,16 @@ class _Case:
 
 _STANDING = {
     PaymentState.PLANNED: "It waits to be sent by the next cycle.",
-    PaymentState.SENDING: "It is being sent, or its run died: the next cycle finds out.",
+    PaymentState.SENDING: "It is being sent, or its run died; then the next cycle looks it up at Mileston.",
     PaymentState.OPEN: "It exists at Mileston and is not paid yet.",
-    PaymentState.REJECTED: "It was refused, and waits for somebody to mend the data: {cause}.",
-    PaymentState.UNKNOWN: "Whether it exists at Mileston is not known, and the next cycles look: {cause}.",
+    PaymentState.REJECTED: "It was rejected by Mileston; correct the data, then release it: {cause}.",
+    PaymentState.UNKNOWN: (
+        "It is not known whether it exists at Mileston; the next cycles look it up: {cause}."
+    ),
     PaymentState.HELD: "It is held, and waits for a person: {cause}.",
     PaymentState.PARKED: "It is parked, and waits for a person: {cause}.",
-    PaymentState.PAID: "It is paid, which was learnt at {paid_at}.",
-    PaymentState.UNCOLLECTIBLE: "Dunning ended and it is still unpaid.",
+    PaymentState.PAID: "It is paid; that was found at {paid_at}.",
+    PaymentState.UNCOLLECTIBLE: "Dunning ended and it is still unpaid; if it is paid late, that is booked.",
     PaymentState.VOID: "It is void and will never be charged: {cause}.",
 }
 

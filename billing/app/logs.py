@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
 
 from billing.app.redaction import REDACTOR, clean_all_records
 from billing.config import Config
@@ -21,7 +20,7 @@ RUN_ID: ContextVar[str] = ContextVar("run_id", default="")
 """The run whose cycle is going on; every line that is logged meanwhile carries it."""
 
 FIELDS = ("run_id", "action", "payment_id", "subscription_id", "notice_id")
-"""What a line tells besides its words."""
+"""What a line holds besides its message."""
 
 _QUIET = ("httpx", "httpcore", "asyncio", "apscheduler", "aiosmtplib", "alembic")
 _lines = logging.getLogger("billing.events")
@@ -48,7 +47,7 @@ class JsonLines(logging.Formatter):
 
 
 class ForPeople(logging.Formatter):
-    """Time, level, words, and which payment."""
+    """Time, level, message, and which payment."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
@@ -62,7 +61,7 @@ class ForPeople(logging.Formatter):
 def set_up(config: Config, long_running: bool = False) -> None:
     """Send every logger's lines, and every uncaught exception, through one handler on stderr.
 
-    May be called again, after the configuration was read anew: secrets add up. All handlers that
+    May be called again, after the configuration was read again: secrets add up. All handlers that
     loggers had are taken away.
     """
     REDACTOR.learn(_secrets(config))
@@ -72,7 +71,7 @@ def set_up(config: Config, long_running: bool = False) -> None:
     _take_over(handler)
     level = config.settings.watch.log_level
     if level == "info" and not long_running:
-        level = "warning"  # a command answers on stdout; what it did along the way is noise
+        level = "warning"  # a command reports on stdout; what it did along the way is noise
     logging.getLogger().setLevel(logging.WARNING if level == "info" else level.upper())
     logging.getLogger("billing").setLevel(level.upper())
     for name in _QUIET:
@@ -104,16 +103,16 @@ def _take_over(handler: logging.Handler) -> None:
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
-    _crash.critical("ended by an error that nobody expected", exc_info=(kind, error, trace))
+    _crash.critical("stopped by an unexpected error", exc_info=(kind, error, trace))
 
 
-def _unraisable(found: Any) -> None:
+def _unraisable(found: sys.UnraisableHookArgs) -> None:
     info = (found.exc_type, found.exc_value or found.exc_type(), found.exc_traceback)
     _crash.error("an error while cleaning up", exc_info=info)
 
 
 def log_events(db: Database) -> None:
-    """Say every line of the event log in the log as well, once it is committed and not before."""
+    """Write every line of the event log to the log as well, once it is committed and not before."""
     tell_committed(db, _say, lambda: _lines.isEnabledFor(logging.INFO))
 
 

@@ -1,4 +1,4 @@
-"""What Prometheus is told: counters of this process, and gauges read from the database at each scrape.
+"""What Prometheus reads: counters of this process, and gauges read from the database at each scrape.
 
 No label and no value speaks of a customer. docs/deploy/README.md lists the names.
 """
@@ -58,13 +58,13 @@ class Metrics:
         self._settled = Counter("billing_payments_settled", "Payments found to be paid.", registry=own)
         self._notices = Counter(
             "billing_notices",
-            "Deliveries of notices by what came of them.",
+            "Deliveries of notices by their result.",
             ["kind", "outcome"],
             registry=own,
         )
         self._calls = Histogram(
             "billing_api_call_seconds",
-            "Calls to the payments API; status is 401, the class of the answer, or none without one.",
+            "Calls to the payments API; status is 401, the response's class, or none without a response.",
             ["call", "status"],
             buckets=_CALL_SECONDS,
             registry=own,
@@ -76,7 +76,7 @@ class Metrics:
         self._start_at_zero()
 
     def _start_at_zero(self) -> None:
-        """A counter that appears with its first event shows Prometheus no increase."""
+        """Without this, a counter would appear with its first event, and Prometheus would see no increase."""
         for outcome in CYCLE_OUTCOMES:
             self._cycles.labels(outcome)
         for outcome in PAYMENT_OUTCOMES:
@@ -171,7 +171,7 @@ class _FromTheStore(Collector):
             yield family
         yield GaugeMetricFamily(
             "billing_payments_flagged",
-            "Payments in any state that carry a note for a person.",
+            "Payments in any state that are flagged for a person to check.",
             figures.count_flagged(tx),
         )
 
@@ -179,12 +179,12 @@ class _FromTheStore(Collector):
         """0 where nothing waits."""
         oldest = figures.oldest(tx)
         for what, text, since in (
-            ("planned", "How long the oldest payment has waited to be sent.", oldest.planned),
+            ("planned", "For how long the oldest planned payment has waited to be sent.", oldest.planned),
             ("unknown", "For how long the oldest outcome has been unknown.", oldest.unknown),
-            ("queued", "How long the oldest notice has waited to be sent.", oldest.queued),
+            ("queued", "For how long the oldest queued notice has waited to be sent.", oldest.queued),
             (
                 "look",
-                "How long ago the unpaid payment was read whose last look is the oldest.",
+                "Of all unpaid payments, the longest time since one was last checked at Mileston.",
                 oldest.look,
             ),
         ):
@@ -195,7 +195,7 @@ class _FromTheStore(Collector):
         success = figures.last_success(tx)
         return GaugeMetricFamily(
             "billing_last_success_timestamp_seconds",
-            "When the last cycle that went through ended (ok or attention); 0: none yet.",
+            "When the last cycle that completed (ok or attention) ended; 0: none yet.",
             success.timestamp() if success is not None else 0.0,
         )
 

@@ -1,4 +1,4 @@
-"""Tells a monitoring URL that a cycle started, succeeded or failed, in the style of healthchecks.io."""
+"""Reports to a monitoring URL that a cycle started, succeeded or failed, in the style of healthchecks.io."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from billing.errors import AlreadyRunning
 logger = logging.getLogger("billing.ping")
 
 _SECONDS = 10.0
-"""For one ping in all; a monitor that is slower than this learns of the next one."""
+"""For one ping in all; a monitor that is slower than this hears of the next one."""
 
 
 async def pinged(url: str, run: Callable[[], Awaitable[Report]]) -> Report:
-    """Do the run, and tell `url` of it; an empty URL tells nobody.
+    """Do the run, and report it to `url`; with an empty URL, to nobody. Raises what `run` raises.
 
-    A run that needs a person counts as failed: that is what a monitor is to wake somebody for. One
-    that found another cycle running tells nothing more: the other one will.
+    A run that needs a person counts as failed: that is what a monitor should wake somebody for. One
+    that found another cycle running reports nothing more: the other one will.
     """
     if not url:
         return await run()
@@ -48,12 +48,12 @@ async def ping(url: str, suffix: str, body: str = "") -> None:
         async with (
             asyncio.timeout(_SECONDS),
             httpx.AsyncClient(trust_env=False, follow_redirects=False) as client,
-            client.stream("POST", url + suffix, content=body.encode()) as answer,
+            client.stream("POST", url + suffix, content=body.encode()) as response,
         ):
-            if not 200 <= answer.status_code < 300:
-                logger.info("the monitor answered a ping with HTTP %s", answer.status_code)
+            if not 200 <= response.status_code < 300:
+                logger.info("watch.ping_url: the monitor returned HTTP %s", response.status_code)
     except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:  # OSError includes TimeoutError
-        logger.info("the monitor could not be pinged: %s", type(error).__name__)
+        logger.info("watch.ping_url: the monitor could not be reached: %s", type(error).__name__)
 
 
 def _summary(report: Report) -> str:

@@ -9,6 +9,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
+    AbstractAsyncContextManager,
     AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
@@ -18,14 +19,13 @@ from contextlib import (
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 from billing.app.instrumentation import observed_renderer, observed_transport
 from billing.app.logs import RUN_ID, log_events
 from billing.app.sandbox_host import PORT, own_sandbox
 from billing.config import Config, Settings
 from billing.core.notices import Delivery, RenderedMail
-from billing.cycle.context import Context, Gateway, Transport, never, nothing
+from billing.cycle.context import Context, Gateway, Renderer, Transport, never, nothing
 from billing.cycle.cycle import STEPS, Step, run_cycle
 from billing.cycle.observe import observe
 from billing.cycle.reconcile import reconcile
@@ -164,8 +164,8 @@ async def open_gateway(
 
 @asynccontextmanager
 async def open_transport(config: Config, settings: Settings) -> AsyncIterator[Transport]:
-    """The mail transport that the config names; one that can't be opened says so when it is to send."""
-    transport: Any
+    """The mail transport that the config names; one that can't be opened reports it when it should send."""
+    transport: AbstractAsyncContextManager[Transport]
     if settings.mail.transport == "smtp":
         try:
             from billing.mail.smtp import SmtpTransport
@@ -192,7 +192,7 @@ async def open_transport(config: Config, settings: Settings) -> AsyncIterator[Tr
 
 
 class _OutOfOrder:
-    """A transport that could not be opened: payments are made all the same, and every notice waits."""
+    """A transport that could not be opened: payments are created all the same, and every notice waits."""
 
     def __init__(self, fault: MailError) -> None:
         self._fault = fault
@@ -220,10 +220,10 @@ def cycle_guard(config: Config) -> AbstractContextManager[CycleLock | None]:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the caller of a run may watch or ask for; see `Context`.
+    """What the caller of a run may observe or ask for; see `Context`.
 
-    `on_call` is told each call to the API (name, HTTP status or None, seconds), `on_delivery` what
-    came of each notice (its kind, a `DeliveryKind`'s value).
+    `on_call` receives each call to the API (name, HTTP status or None, seconds), `on_delivery` the
+    result of each notice (its kind, a `DeliveryKind`'s value).
     """
 
     progress: Callable[[str, int, int], None] = nothing
@@ -246,7 +246,9 @@ async def run_once(
     now = utc_now()
     today = business_date(config, now)
     if as_of is not None and as_of > today and config.settings.mileston.environment == "live":
-        raise UsageError(f"--as-of {as_of} is in the future; the live environment bills no future")
+        raise UsageError(
+            f"--as-of {as_of} is in the future; the live environment bills only today or earlier"
+        )
     with cycle_guard(config) as lock, open_store(config) as db:
         notice_restore(db, lock, today, now)
         with api_settings(config, db) as settings:
@@ -292,16 +294,16 @@ async def one_cycle(
         )
 
 
-def make_renderer(config: Config, settings: Settings) -> Any:
-    from billing.mail.render import Renderer
+def make_renderer(config: Config, settings: Settings) -> Renderer:
+    from billing.mail import render
 
-    return Renderer(settings, templates_dir(config))
+    return render.Renderer(settings, templates_dir(config))
 
 
 def notice_restore(db: Database, lock: CycleLock | None, today: date, now: datetime) -> None:
     """A database that is older than what this machine has seen, or a backup copy, was restored.
 
-    What it forgot may exist at Mileston: from now on it looks before it sends.
+    What it forgot may exist at Mileston: from now on it checks Mileston before it charges.
     """
     with db.transaction() as tx:
         home = home_of(db, tx)

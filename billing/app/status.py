@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 from billing.config import Config
 from billing.core.money import format_amount
+from billing.core.plurals import counted
 from billing.errors import StoreError
 from billing.lifecycle.needs import Need as Need  # for those who ask the app alone
 from billing.lifecycle.needs import needs as needs
@@ -28,7 +29,7 @@ def reading(config: Config) -> Iterator[Tx]:
     """A view of the database as it is: nothing is created, migrated or claimed. Raises StoreError."""
     path = config.sqlite_path
     if path is not None and not path.exists():
-        raise StoreError(f"there is no database {path} yet; `billing run-once` makes it")
+        raise StoreError(f"there is no database {path} yet; start with `billing run-once`, which creates it")
     db = Database(config.database_url)
     try:
         with db.read() as connection:
@@ -37,10 +38,25 @@ def reading(config: Config) -> Iterator[Tx]:
         db.close()
 
 
+class LastRun(TypedDict):
+    """The newest run as the contract's document shows it; dates and instants as ISO 8601."""
+
+    run_id: str
+    as_of: str
+    started_at: str
+    finished_at: str | None
+    outcome: str
+    """`ok`, `attention`, `stopped`, or `unfinished` while it runs and after it was killed."""
+    why: str
+    """Why it stopped, or ''."""
+    payments: dict[str, int] | None
+    """The run's counts, as in its report; None of a run that is unfinished."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     healthy: bool
-    last_run: dict[str, Any] | None
+    last_run: LastRun | None
     needs: tuple[Need, ...]
     upcoming: dict[str, tuple[int, int]]
     """Payments that come due by then, and their sum in micro-USDC."""
@@ -69,7 +85,7 @@ class Status:
 
 
 def read_status(tx: Tx, today: date, now: datetime, every_minutes: float) -> Status:
-    """Healthy means: nothing needs a person, and the last run ended well and not too long ago."""
+    """Reports what there is. Healthy: nothing needs a person, and the last run ended well and lately."""
     last = _last_run(tx)
     found = (*_needs_of_the_schedule(tx, last, now, every_minutes), *needs(tx))
     return Status(
@@ -84,7 +100,7 @@ def read_status(tx: Tx, today: date, now: datetime, every_minutes: float) -> Sta
 
 
 def _needs_of_the_schedule(
-    tx: Tx, last: dict[str, Any] | None, now: datetime, every_minutes: float
+    tx: Tx, last: LastRun | None, now: datetime, every_minutes: float
 ) -> Iterator[Need]:
     """What is wrong with the runs themselves: none for too long, or the last one stopped early."""
     if last is None:
@@ -92,14 +108,14 @@ def _needs_of_the_schedule(
     ended = figures.last_finished(tx)
     since = ended or datetime.fromisoformat(last["started_at"])
     if now - since > max(_STALE, 3 * timedelta(minutes=every_minutes)):
-        days = max(1, (now - since).days)
-        what = f"no cycle has ended for {days} day{'s' if days > 1 else ''}: is the daemon or cron running?"
+        days = counted(max(1, (now - since).days), "day")
+        what = f"no cycle has finished for {days}: check that the daemon or cron is running"
         yield Need("stale", what, 1, "billing run-once")
     if last["outcome"] == "stopped":
         yield Need("stopped", f"the last run stopped: {last['why']}", 1, "billing doctor")
 
 
-def _last_run(tx: Tx) -> dict[str, Any] | None:
+def _last_run(tx: Tx) -> LastRun | None:
     row = runs.latest(tx)
     if row is None:
         return None

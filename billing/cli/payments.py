@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from billing.app.runtime import Database
     from billing.config import Config
+    from billing.cycle.context import Gateway
 
 app = typer.Typer(help="Payments: list them, and decide about those that wait for you.", no_args_is_help=True)
 
@@ -153,7 +154,7 @@ def resolve(
     print(f"payment {payment_id} is {'open' if remote_id else 'planned again; the next run sends it'}")
 
 
-def _with_gateway(config: Config, db: Database, act: Callable[[Any], Awaitable[None]]) -> None:
+def _with_gateway(config: Config, db: Database, act: Callable[[Gateway], Awaitable[None]]) -> None:
     from billing.app.runtime import api_settings, open_gateway
 
     async def run() -> None:

@@ -8,10 +8,10 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -67,7 +67,7 @@ def run_once(
     raise typer.Exit(0 if report.outcome == "ok" else 1)
 
 
-async def _with_signals(run: Callable[[Callable[[], bool]], Any]) -> Any:
+async def _with_signals(run: Callable[[Callable[[], bool]], Awaitable[Report]]) -> Report:
     """The first SIGINT or SIGTERM lets the cycle finish what is in flight; the second ends it at once."""
     stopping = False
 
@@ -90,11 +90,11 @@ def _progress(show: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield lambda _step, _done, _total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, Any] = {}
+        tasks: dict[str, TaskID] = {}
 
         def advance(step: str, done: int, total: int) -> None:
             if total:
@@ -130,7 +130,7 @@ _LABELS = (
 )
 
 
-def show_report(report: Report, config: Config, out: Any) -> None:
+def show_report(report: Report, config: Config, out: TextIO) -> None:
     """Print the run for a person."""
     from billing.core.plurals import counted, plural
 

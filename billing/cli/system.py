@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -21,9 +21,9 @@ from billing.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
-    from billing.app.status import Need, Status
+    from billing.app.status import LastRun, Need, Status
     from billing.config import Config
 
 _config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
@@ -93,7 +93,7 @@ def _print_payments(label: str, count: int, amount_micros: int) -> None:
     print(f"  {label:12} {count:>7} {plural(count, 'payment'):8} {format_amount(amount_micros):>18} USDC")
 
 
-def _last_run(last: dict[str, Any] | None, config: Config, now: datetime) -> str:
+def _last_run(last: LastRun | None, config: Config, now: datetime) -> str:
     from datetime import datetime
 
     if last is None:
@@ -107,7 +107,7 @@ def _last_run(last: dict[str, Any] | None, config: Config, now: datetime) -> str
     return f"{_ago(now - started)} ({at}), {said}: {', '.join(counts) or 'nothing was due'}"
 
 
-def _ago(passed: Any) -> str:
+def _ago(passed: timedelta) -> str:
     minutes = int(passed.total_seconds() // 60)
     if minutes < 1:
         return "just now"

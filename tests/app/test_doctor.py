@@ -78,8 +78,8 @@ def test_before_the_first_run_all_is_well_and_nothing_is_made(business: Business
     done = billing(business, "doctor", BILLING_MILESTON__RECURRING_PAYMENT_URL="", MILESTON_BUSINESS_ID="")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert done.stdout.rstrip().endswith("All is well.")
-    assert "the first run makes it" in done.stdout
-    assert "the own sandbox answers" in done.stdout
+    assert "the first run creates it" in done.stdout
+    assert "the local sandbox responds" in done.stdout
     assert not (business.folder / "var").exists()
 
 
@@ -130,13 +130,17 @@ def test_what_another_database_of_the_business_made_is_named(well: Business) -> 
     well.subscribe(*(f"m-{n},Gold,Member,m{n}@example.com,5,1 month,2026-03-01" for n in range(7)))
     well.run("2026-03-01")
     known = [f for f in examine(well.toml, well.environ, utc_now()) if f.check == "remote payments"]
-    assert [(f.ok, f.found) for f in known] == [(True, "all 7 that were looked at are known here")]
+    assert [(f.ok, f.found) for f in known] == [
+        (True, "7 payments checked at Mileston, none unknown to this database")
+    ]
 
     database = well.folder / "var" / "billing.db"
     kept = database.rename(database.with_name("kept.db"))
     check, found, advice = only(faults(well))
     assert check == "remote payments"
-    assert found.startswith("7 bear a marker that no payment here has: ")
+    assert found.startswith(
+        "7 payments of this program at Mileston bear a marker that no payment in this database has: "
+    )
     assert sum(record["id"] in found for record in well.remote()) == 5
     assert "another database" in advice
 
@@ -216,7 +220,7 @@ def test_a_file_that_is_no_database(well: Business) -> None:
     (well.folder / "var" / "billing.db").write_bytes(b"something else altogether")
     check, found, advice = only(faults(well))
     assert check == "database"
-    assert "no SQLite database" in found
+    assert "not an SQLite database" in found
     assert "backup" in advice
 
 
@@ -245,7 +249,7 @@ def test_a_clock_that_is_behind_the_last_run_or_never_set(well: Business) -> Non
     behind = faults_at(utc_now() - timedelta(hours=2), well)
     unset = faults_at(datetime(1970, 1, 1, tzinfo=UTC), well)
     assert [check for check, _, _ in behind] == ["clock"]
-    assert "a run began at" in behind[0][1]
+    assert "a run started at" in behind[0][1]
     assert any("before this program was written" in found for _, found, _ in unset)
     assert "timedatectl" in unset[0][2]
 
@@ -346,7 +350,7 @@ def test_a_check_that_breaks_hides_no_other(well: Business, monkeypatch: pytest.
 
     monkeypatch.setattr("billing.app.doctor._key", broken)
     check, found, _ = only(faults(well))
-    assert (check, found) == ("key", "the check itself broke: RuntimeError")
+    assert (check, found) == ("key", "the check itself failed: RuntimeError")
 
 
 def test_a_postgresql_that_is_well(business: Business, postgresql: Any) -> None:

@@ -90,7 +90,7 @@ def test_a_day_between_the_steps_of_dunning_and_its_end(monthly: Business) -> No
         ("2026-05-01", "", "2026-04-01", "nothing before 2026-05-01 is billed"),
         ("", "2026-04-15", "2026-05-01", "the subscription ended on 2026-04-15"),
         ("", "", "2999-03-01", "It is not due yet"),
-        ("", "", "2026-03-01", "no cycle has planned it yet: none has run at all"),
+        ("", "", "2026-03-01", "no cycle has planned it yet: none has run yet"),
     ],
 )
 def test_why_nothing_was_billed(
@@ -104,7 +104,7 @@ def test_why_nothing_was_billed(
 def test_a_cycle_that_did_not_run_that_far(monthly: Business) -> None:
     monthly.run(START)
     (told,) = why(monthly, "2026-04-01").billing
-    assert "the last one was for 2026-03-01. `billing run-once` runs one." in told
+    assert "the last one was for 2026-03-01. Start one with `billing run-once`." in told
 
 
 def test_a_pause_and_who_asked_for_it(monthly: Business) -> None:
@@ -125,8 +125,8 @@ def test_a_period_that_a_resumed_subscription_left_out(monthly: Business) -> Non
         decisions.pause(db, "ada", utc_now(), "")
         decisions.resume(db, "ada", utc_now(), date(2026, 6, 10), monthly.config.settings, "")
     (told,) = why(monthly, "2026-04-01").billing
-    assert "it lay in the past when the subscription was imported or resumed" in told
-    assert "2026-07-01 as its next due date" in told
+    assert "it was already past when the subscription was imported or resumed" in told
+    assert "2026-07-01 as the next due date" in told
 
 
 def test_a_cancelled_subscription(monthly: Business) -> None:
@@ -153,7 +153,7 @@ def test_held_refused_and_unknown_payments_say_what_they_wait_for(
         .startswith("It is held, and waits for a person: over the safety limit cycle.max_payments")
     )
     told = why(lost, START).billing
-    assert told[-1].startswith("Whether it exists at Mileston is not known")
+    assert told[-1].startswith("It is not known whether it exists at Mileston")
     lost.run(START)
     assert any(
         "was found at Mileston after its answer was lost" in sentence for sentence in why(lost, START).billing
