@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from scripted_api import BUSINESS_ID, KEY, LATER, NOW, payment, run_script, settings
-from test_gateway_tls import Certificate
 
 from billing.core.outcomes import OutcomeKind
 from billing.gateway import MilestonGateway
 from billing.gateway.sockets import SendGuard, Sockets
+from tests.gateway.test_wire_tls import Certificate
+from tests.support.scripted_api import BUSINESS_ID, KEY, LATER, NOW, payment, run_script, settings
 
 # More than the other end takes, and little enough to lie whole in our own kernel.
 LONG = "x" * 40_000
@@ -100,7 +100,7 @@ def test_the_kernel_gives_up_by_itself_when_the_process_cannot() -> None:
         sockets = Sockets()
         sockets.guard = SendGuard(lambda: NOW)
         stream = await sockets.connect_tcp("127.0.0.1", api.port)
-        limit = stream.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        limit: int = stream.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
         await stream.aclose()
         return limit
 
