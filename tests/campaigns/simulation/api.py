@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import date
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,9 @@ class Remote:
         paid = self.paid_at is not None and self.paid_at <= at
         if self.unpaid_again_at is not None and self.unpaid_again_at <= at:
             paid = False
-        return Shown(self.remote_id, self.name, self.email, self.amount_micros, paid)
+        return Shown(
+            self.remote_id, self.name, self.email, self.amount_micros, paid, date.fromisoformat(self.key[1])
+        )
 
 
 @dataclass(slots=True)
@@ -156,7 +159,14 @@ class ModelApi:
         self.witness.made(remote)
         self.on_made(remote)
         if fate is not None and fate.echo is not None:
-            shown = Shown(remote.remote_id, body.name, body.email, body.amount_micros, False)
+            shown = Shown(
+                remote.remote_id,
+                body.name,
+                body.email,
+                body.amount_micros,
+                False,
+                date.fromisoformat(body.due_on),
+            )
             echo = fate.echo(shown, self)
             self.loop.outside_later(fate.echo_after, answer, Reply(201, shown=echo))
 

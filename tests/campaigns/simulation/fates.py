@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Shown:
     email: str
     amount_micros: int
     paid: bool
+    due_on: date
 
 
 @dataclass(frozen=True, slots=True)

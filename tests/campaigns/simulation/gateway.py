@@ -138,6 +138,7 @@ def _remote_payment(shown: Shown) -> RemotePayment:
         amount_micros=shown.amount_micros,
         email=shown.email,
         status=RemoteStatus.PAID if shown.paid else RemoteStatus.UNPAID,
+        due_on=shown.due_on,
     )
 
 

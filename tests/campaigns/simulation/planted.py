@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -17,10 +17,11 @@ from sqlalchemy import Connection, text
 
 from billing.app import runtime
 from billing.core import periods, reconciling, schedule
+from billing.core.coverage import CoverageProof
 from billing.core.outcomes import OutcomeKind
-from billing.core.reconciling import Coverage, Finding, Verdict
+from billing.core.reconciling import Finding, Verdict
 from billing.core.states import PaymentState
-from billing.cycle import plan, reconcile, submit, sweep
+from billing.cycle import observe, plan, reconcile, submit, sweep
 from billing.lifecycle import notices, sending
 
 from . import gateway
@@ -46,15 +47,15 @@ def _resend_at_once() -> Any:
 
 
 def _without_quiet_window(
-    lost: Any, matches: Any, coverage: Coverage, now: datetime, _quiet: timedelta
+    lost: Any, matches: Any, proof: Any, now: datetime, _quiet: timedelta, alike: Any = ()
 ) -> Verdict:
-    return _judge(lost, matches, coverage, now, timedelta(0))
+    return _judge(lost, matches, proof, now, timedelta(0), alike)
 
 
 def _one_look_is_enough(
-    lost: Any, matches: Any, coverage: Coverage, now: datetime, quiet: timedelta
+    lost: Any, matches: Any, proof: Any, now: datetime, quiet: timedelta, alike: Any = ()
 ) -> Verdict:
-    verdict = _judge(lost, matches, coverage, now, quiet)
+    verdict = _judge(lost, matches, proof, now, quiet, alike)
     if verdict.finding is Finding.LOOK_AGAIN and verdict.absent_looks == 1:
         return Verdict(Finding.ABSENT)
     return verdict
@@ -101,11 +102,39 @@ def _count_nothing_unknown(feed: Any, finished: Any, late: Any, held: int) -> No
     _count(feed, [r for r in finished if r.outcome.kind is not OutcomeKind.UNKNOWN], late, held)
 
 
-async def _no_doubt(_ctx: Any) -> None:
-    return
+def _no_first_look(tx: Any, ctx: Any) -> Any:
+    """Whatever is due, the list is read only for what is unknown or unpaid."""
+    wanted = _wanted(tx, ctx)
+    return None if wanted is None or wanted.first_look else replace(wanted, whole=False)
+
+
+@contextmanager
+def _nothing_shown_is_forgotten() -> Iterator[None]:
+    with (
+        patch.object(observe, "_wanted", _no_first_look),
+        patch.object(reconcile, "forgotten", lambda *_: []),
+    ):
+        yield
+
+
+@contextmanager
+def _blind_to_a_restore() -> Iterator[None]:
+    with _nothing_shown_is_forgotten(), patch.object(runtime, "mark_restored", lambda *_: ""):
+        yield
+
+
+@contextmanager
+def _blind_to_markers() -> Iterator[None]:
+    with (
+        patch.object(gateway, "find_marker", lambda _: None),
+        patch.object(CoverageProof, "covers", lambda *_: True),
+        patch.object(reconciling, "is_lookalike", lambda *_: False),
+    ):
+        yield
 
 
 _judge, _recover, _recover_notices = reconciling.judge, sending.recover, notices.recover
+_wanted = observe._wanted
 _plan_periods, _due_on, _count = schedule.plan_periods, periods.due_on, submit._Feed._count
 
 _CALM: dict[str, Any] = {
@@ -144,7 +173,7 @@ PLANTED = (
     ),
     Planted(
         "believes every list",
-        _replaced(reconcile, "prove_coverage", lambda *_: Coverage(complete=True)),
+        _replaced(CoverageProof, "covers", lambda *_: True),
         "though it exists or will",
         {**_LOST, "list_cap": 7, "list_order": "oldest", "tempo": "days"},
     ),
@@ -153,9 +182,7 @@ PLANTED = (
         _replaced(sending, "begin_sending", lambda *_: None),
         "its row is planned",
     ),
-    Planted(
-        "ignores the markers", _replaced(gateway, "find_marker", lambda _: None), "though it exists", _LOST
-    ),
+    Planted("ignores the markers", _blind_to_markers, "though it exists", _LOST),
     Planted(
         "does not look at the clock before it sends",
         _replaced(gateway.ModelGateway, "too_late", lambda *_: False),
@@ -183,13 +210,13 @@ PLANTED = (
     Planted("counts from the last date", _drifting, "", {"subscriptions": 5, "tempo": "weeks", "steps": 12}),
     Planted(
         "does not notice a restore",
-        _replaced(runtime, "mark_restored", lambda *_: False),
+        _blind_to_a_restore,
         "",
         {"restores": 3, "tempo": "days", "remote_deletions": False},
     ),
     Planted(
         "takes a new database for a new business",
-        _replaced(submit, "look_first_if_new", _no_doubt),
+        _nothing_shown_is_forgotten,
         "was charged twice",
         {**_CALM, "restores": 1, "loses_all": True, "list_cap": 0},
     ),

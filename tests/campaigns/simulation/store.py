@@ -81,6 +81,7 @@ class ProcessDatabase(Database):
         self.url = store.database.url
         self.is_sqlite = True
         self.engine = store.database.engine
+        self._check = None
         self._process = process
         self._witness = witness
         self._rng = rng
