@@ -78,6 +78,7 @@ class ProcessDatabase(Database):
     def __init__(
         self, store: SharedStore, process: Process, witness: Witness, rng: Random, faults: float
     ) -> None:
+        self._check = None
         self.url = store.database.url
         self.is_sqlite = True
         self.engine = store.database.engine
