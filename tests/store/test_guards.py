@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -114,14 +116,28 @@ def test_a_database_of_another_environment_or_business_is_refused(
         claim_identity(rig.db, environment, business)
 
 
-def test_one_cycle_at_a_time_holds_the_lock(tmp_path: Path) -> None:
+def test_a_removed_lock_file_lets_no_second_cycle_in(tmp_path: Path) -> None:
     database = tmp_path / "billing.db"
-
-    with cycle_lock(database), pytest.raises(AlreadyRunning), cycle_lock(database):
-        pass
+    second = (
+        "import sys; from pathlib import Path; from billing.store.lock import cycle_lock\n"
+        "with cycle_lock(Path(sys.argv[1])): pass"
+    )
 
     with cycle_lock(database):
-        pass
+        (tmp_path / "billing.db.lock").unlink()
+        command = [sys.executable, "-c", second, str(database)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert "AlreadyRunning" in done.stderr
+
+
+def test_a_replaced_database_lets_no_second_cycle_in(tmp_path: Path) -> None:
+    database = tmp_path / "billing.db"
+
+    with cycle_lock(database):
+        database.rename(tmp_path / "old.db")
+        with pytest.raises(AlreadyRunning), cycle_lock(database):
+            pass
 
 
 def test_a_database_from_a_backup_looks_before_it_sends_what_it_planned(tmp_path: Path) -> None:

@@ -277,11 +277,18 @@ MUTANTS: tuple[Mutant, ...] = (
         "    if False:\n",
     ),
     _one(
-        "cycle lock",
-        _STORE + "one_cycle_at_a_time_holds_the_lock",
+        "cycle lock on the database",
+        _STORE + "a_removed_lock_file_lets_no_second_cycle_in",
         "billing/store/lock.py",
-        "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "            _set_lock(opened.descriptor, fcntl.F_WRLCK)\n",
         "            pass\n",
+    ),
+    _one(
+        "cycle lock beside the database",
+        _STORE + "a_replaced_database_lets_no_second_cycle_in",
+        "billing/store/lock.py",
+        "                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "                pass\n",
     ),
     _one(
         "restored backup: what it had planned",
