@@ -168,7 +168,7 @@ def _apply(tx: Tx, ctx: Context, judged: Sequence[tuple[LostPayment, Verdict]]) 
 
 def _cause(tx: Tx, row: LostPayment, verdict: Verdict) -> str:
     """Why it is parked; a stranger under its number most likely comes from a second database."""
-    if verdict.remote is None or verdict.remote.marker != row.marker:
+    if row.remote_id is not None or verdict.remote is None or verdict.remote.marker != row.marker:
         return verdict.cause
     return f"{verdict.cause}; {_TWO_DATABASES[remote_checks.has_ever_sent(tx)]}"
 

@@ -70,7 +70,7 @@ def test_a_restored_copy_looks_before_it_sends(billed: Business, tmp_path: Path)
     # March is overdue by now; that nothing is unknown, planned or parked any more is what counts.
     assert {payment["state"] for payment in billed.payments()} == {"open", "uncollectible"}
     assert copied_at(database_of(billed)) is None
-    assert billed.billing("events", "export").stdout.count("database_restored,noticed by itself") == 1
+    assert billed.billing("events", "export").stdout.count("database_restored,it is a restored backup") == 1
 
 
 def test_the_command_says_what_it_wrote(billed: Business, billing: Callable[..., Finished]) -> None:

@@ -39,7 +39,9 @@ def test_an_address_that_no_wire_takes_fails_alone(room: Mailroom) -> None:
             assert last.state == "sent"
             assert {row.state for row in refused} == {"failed"}
             for n, row in enumerate(refused, start=1):
-                assert row.server_reply.startswith(f"no e-mail can go to the address of u{n}, correct it")
+                assert row.server_reply.startswith(
+                    f"no e-mail can be sent to the address of u{n}; correct it"
+                )
             assert (report.notices_sent, report.notices_failed) == (1, len(BAD_ADDRESSES))
             assert (report.outcome, report.problems) == ("attention", [])
             assert server.recipients() == [address(good)]

@@ -50,7 +50,7 @@ def test_on_postgresql_nothing_is_charged_twice_or_missed(
 def test_the_crash_points_are_read_from_the_source() -> None:
     points = crash_points()
 
-    assert {"submit.committed", "plan.before-commit", "reconcile.listed", "recover.done"} <= set(points)
+    assert {"submit.committed", "plan.before-commit", "observe.listed", "recover.done"} <= set(points)
 
 
 def _record(email: str, day: str, **changes: object) -> dict[str, object]:

@@ -58,7 +58,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "                pass\n",
             ),
             # Without this a database that knows of no attempt would be taken for a new one, and look.
-            ("billing/cycle/submit.py", "    await look_first_if_new(ctx)\n", ""),
+            ("billing/cycle/reconcile.py", "    if not markers:\n", "    if True:\n"),
+            ("billing/cycle/plan.py", "    if marker in shown:\n", "    if False:\n"),
         ),
     ),
     _one(
@@ -116,8 +117,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "marker check in the list",
         _RECONCILING + "only_the_own_marker_is_adopted",
         "billing/cycle/reconcile.py",
-        "                        by_marker[row.marker],\n",
-        "                        listing.remotes,\n",
+        "                        seen.by_marker.get(row.marker, ()),\n",
+        "                        list(seen.by_id.values()),\n",
     ),
     _one(
         "amount check of what bears the marker",
@@ -169,11 +170,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "    back_to = min(remote.by_at for remote in ours) if ours else None\n",
     ),
     _one(
-        "coverage proof: what was made since",
-        _RECONCILING + "a_list_that_lacks_what_was_made_since_proves_no_absence",
-        "billing/cycle/reconcile.py",
-        "                coverage = coverage.confirmed_by(known, made_since)\n",
-        "                pass\n",
+        "coverage proof: what a list lacks",
+        _RECONCILING + "a_short_list_without_what_must_be_in_it_proves_no_absence",
+        "billing/cycle/observe.py",
+        "        proof.missing(missing)\n",
+        "        pass\n",
     ),
     _one(
         "look before sending again",
@@ -193,16 +194,15 @@ MUTANTS: tuple[Mutant, ...] = (
         "a paid duplicate is never deleted",
         _RECONCILING + "a_duplicate_that_was_paid_meanwhile_is_not_deleted",
         "billing/cycle/sweep.py",
-        "        if fresh is None or fresh.paid or fresh.marker != row.marker:\n",
-        "        if fresh is None or fresh.marker != row.marker:\n",
+        "        if fresh is None or why_keep(fresh, ours, kept, known_paid=False):\n",
+        "        if fresh is None:\n",
     ),
     _one(
         "the last one is never deleted",
         _RECONCILING + "the_last_one_left_is_never_deleted",
         "billing/cycle/sweep.py",
-        "            if current is None:\n                extras = a"
-        "wait _replace_lost(ctx, row, counted, extras)\n",
-        "",
+        "            if current is None and row.state != PaymentState.VOID:\n",
+        "            if False:\n",
     ),
     _one(
         "no delete after a sleep",
@@ -215,7 +215,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "one more look before a person is called",
         _RECONCILING + "a_list_that_shows_what_is_past_calls_nobody",
         "billing/cycle/sweep.py",
-        "    if fresh is not None and not fresh.paid:\n",
+        "    if fresh is not None and fresh.status is RemoteStatus.UNPAID:\n",
         "    if True:\n",
     ),
     Mutant(
@@ -304,12 +304,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "    elif period.due_on <= uncertain_through:\n",
         "    elif False:\n",
     ),
-    _one(
+    Mutant(
         "lost database: look before the first attempt",
         _STORE + "a_new_database_looks_for_what_a_lost_one_sent",
-        "billing/cycle/submit.py",
-        "    await look_first_if_new(ctx)\n",
-        "",
+        (
+            ("billing/cycle/reconcile.py", "    if not markers:\n", "    if True:\n"),
+            ("billing/cycle/plan.py", "    if marker in shown:\n", "    if False:\n"),
+        ),
     ),
     _one(
         "lost database: all is in doubt, not only what is seen",

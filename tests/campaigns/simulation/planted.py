@@ -73,7 +73,7 @@ def _queue_mail_again(tx: Connection, now: datetime, exclusive: bool) -> int:
     return found
 
 
-async def _delete_without_a_look(ctx: Any, _row: Any, remote_id: str) -> None:
+async def _delete_without_a_look(ctx: Any, _row: Any, _kept: str, remote_id: str) -> None:
     await ctx.gateway.delete(remote_id)
 
 

@@ -193,7 +193,7 @@ class Witness:
         self.trace.count(f"parked: {cause.partition(';')[0]}")
         if cause.startswith("proved not to exist"):
             fine = self.options.settings.reconcile.when_absent == "park"
-        elif "bears its marker" in cause:
+        elif "bears its marker" in cause or cause.startswith("Mileston made the record"):
             fine = "stored_wrong" in self.options.create_faults
         else:
             ended = _instant(deadline)
