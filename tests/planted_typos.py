@@ -33,7 +33,11 @@ TYPOS = (
         "self.ctx.brakes.admit(row.amount_micros)",
         "self.ctx.brakes.admit(row.amount)",
     ),
-    Typo("billing/cycle/reconcile.py", "by_marker[row.marker]", "by_marker[row.markers]"),
+    Typo(
+        "billing/cycle/reconcile.py",
+        "seen.by_marker.get(row.marker, ())",
+        "seen.by_marker.get(row.markers, ())",
+    ),
     Typo(
         "billing/cycle/dun.py",
         "policy, row.payable_on, row.dunning_step",

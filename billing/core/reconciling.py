@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -20,65 +20,6 @@ VANISHED = "it is no longer at Mileston; if that was meant, void it"
 
 PROOF = 2
 """So many looks at a list that covers the attempt, a quiet window apart, prove that it never took effect."""
-_CHAIN = 5
-"""So many of our own payments must stand in one order before the list's order is believed: by
-chance that happens once in 120."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """What a list provably covers: everything (`complete`), or all that was made after `back_to`.
-
-    `newest_first` is the order in which our own payments seem to stand in it: an indication, no proof.
-    """
-
-    complete: bool
-    back_to: datetime | None = None
-    newest_first: bool = False
-
-    def covers(self, since: datetime) -> bool:
-        return self.complete or (self.back_to is not None and self.back_to < since)
-
-    def confirmed_by(self, known: Mapping[str, KnownRemote], made_since: int) -> Coverage:
-        """This coverage, or none if the list lacks one of the `made_since` payments of ours that were
-        made after `back_to`: then it is stale, and may lack others as well."""
-        if self.back_to is None:
-            return self
-        shown = sum(remote.from_at > self.back_to for remote in known.values())
-        return self if shown >= made_since else replace(self, back_to=None)
-
-
-def prove_coverage(
-    listed: Sequence[RemotePayment], limit: int, known: Mapping[str, KnownRemote], known_live: int
-) -> Coverage:
-    """What does a list prove that was asked for with `limit`?
-
-    `known` are those of ours in the list, by remote id; `known_live` is how many of ours ought to be
-    there. A short list that lacks some of ours was cut by a cap or is stale, so it proves nothing.
-    Neither the order nor a cap is documented, so neither is assumed: newest-first is believed only of
-    a list that shows our own payments so.
-    """
-    ours = [known[remote.remote_id] for remote in listed if remote.remote_id in known]
-    chain = _newest_first_chain(ours)
-    if len(listed) < limit and len(known) >= known_live:
-        return Coverage(complete=True, newest_first=chain > 1)
-    back_to = min(remote.by_at for remote in ours) if chain >= _CHAIN else None
-    return Coverage(complete=False, back_to=back_to, newest_first=chain > 1)
-
-
-def _newest_first_chain(ours: Sequence[KnownRemote]) -> int:
-    """How many of our payments stand newest first; pairs that overlap in time say nothing. 0: not all."""
-    chain = 1
-    oldest_seen: KnownRemote | None = None
-    for remote in ours:
-        if oldest_seen is None:
-            oldest_seen = remote
-        elif remote.by_at < oldest_seen.from_at:
-            chain += 1
-            oldest_seen = remote
-        elif remote.from_at > oldest_seen.by_at:
-            return 0
-    return chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +101,7 @@ class Proof(Protocol):
 def judge(
     lost: LostCreate,
     matches: Sequence[RemotePayment],
-    coverage: Coverage | Proof,
+    proof: Proof,
     now: datetime,
     quiet: timedelta,
     lookalikes: Sequence[RemotePayment] = (),
@@ -175,7 +116,7 @@ def judge(
     if matches:
         fitting = [m for m in matches if not mismatch(m, lost.amount_micros, lost.email)]
         if fitting:
-            return Verdict(Finding.ADOPT, choose(fitting, coverage.newest_first))
+            return Verdict(Finding.ADOPT, choose(fitting, proof.newest_first))
         field = mismatch(matches[0], lost.amount_micros, lost.email)
         cause = f"a remote payment bears its marker, but its {field} is not ours"
         return Verdict(Finding.PARK, matches[0], cause)
@@ -188,8 +129,8 @@ def judge(
             "ours: decide whether it is this payment"
         )
         return Verdict(Finding.PARK, lookalike, cause)
-    if not _is_covered(coverage, lost):
-        return _unproved(lost, now, _why_not(coverage, lost))
+    if not proof.covers(lost):
+        return _unproved(lost, now, f"cannot confirm whether it exists at Mileston: {proof.why_not(lost)}")
     if lost.absent_looks == 0 or lost.absent_at is None:
         return Verdict(
             Finding.LOOK_AGAIN,
@@ -223,20 +164,6 @@ def judge_named(lost: LostCreate, remote_id: str, remote: RemotePayment | None, 
     return Verdict(
         Finding.PARK, remote, f"Mileston made the record {remote_id} for it, but its {field} is not ours"
     )
-
-
-def _is_covered(coverage: Coverage | Proof, lost: LostCreate) -> bool:
-    if isinstance(coverage, Coverage):
-        return coverage.covers(lost.started_at)
-    return coverage.covers(lost)
-
-
-def _why_not(coverage: Coverage | Proof, lost: LostCreate) -> str:
-    if isinstance(coverage, Coverage):
-        why = "the list of remote payments never covered the time of the attempt"
-    else:
-        why = coverage.why_not(lost)
-    return f"cannot confirm whether it exists at Mileston: {why}"
 
 
 def _again(lost: LostCreate, at: datetime) -> Verdict:

@@ -289,7 +289,7 @@ def test_a_list_that_shows_what_is_past_calls_nobody(tmp_path: Path) -> None:
     rig.api.believed_unpaid = True
     rig.clock.to(7200)
 
-    rig.cycle((observe, settle))
+    rig.cycle((observe, reconcile))
 
     assert rig.payment("paid").attention == ""
 

@@ -12,6 +12,12 @@ from pathlib import Path
 _SENDING = "cycle/test_submit_guards.py::test_"
 _RECONCILING = "cycle/test_reconcile_guards.py::test_"
 _STORE = "store/test_guards.py::test_"
+_NO_FIRST_LOOK = (
+    "billing/cycle/observe.py",
+    "    first = sending and there <= settings.look_first_up_to\n",
+    "    first = False\n",
+)
+"""Guards behind the look before anything is sent: each must do without it."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "                pass\n",
             ),
             # Without this a database that knows of no attempt would be taken for a new one, and look.
-            ("billing/cycle/reconcile.py", "    if not markers:\n", "    if True:\n"),
-            ("billing/cycle/plan.py", "    if marker in shown:\n", "    if False:\n"),
+            _NO_FIRST_LOOK,
         ),
     ),
     _one(
@@ -152,22 +157,22 @@ MUTANTS: tuple[Mutant, ...] = (
         "coverage proof",
         _RECONCILING + "a_list_that_is_cut_off_proves_no_absence",
         "billing/core/reconciling.py",
-        "    if not _is_covered(coverage, lost):\n",
+        "    if not proof.covers(lost):\n",
         "    if False:\n",
     ),
     _one(
         "coverage proof: what must be in the list",
         _RECONCILING + "a_short_list_without_what_must_be_in_it_proves_no_absence",
-        "billing/core/reconciling.py",
-        "    if len(listed) < limit and len(known) >= known_live:\n",
-        "    if len(listed) < limit:\n",
+        "billing/core/coverage.py",
+        "        if self._lacking:\n            return f",
+        "        if False:\n            return f",
     ),
     _one(
         "coverage proof: the list's order",
-        _RECONCILING + "one_payment_of_ours_tells_no_order_of_the_list",
-        "billing/core/reconciling.py",
-        "    back_to = min(remote.by_at for remote in ours) if chain >= _CHAIN else None\n",
-        "    back_to = min(remote.by_at for remote in ours) if ours else None\n",
+        "core/test_coverage.py::test_an_order_is_believed_of_ten_in_a_row",
+        "billing/core/coverage.py",
+        "        return any(order.chain >= CHAIN for order in self.fitting())",
+        "        return True",
     ),
     _one(
         "coverage proof: what a list lacks",
@@ -176,12 +181,17 @@ MUTANTS: tuple[Mutant, ...] = (
         "        proof.missing(missing)\n",
         "        pass\n",
     ),
-    _one(
+    Mutant(
         "look before sending again",
         _RECONCILING + "the_list_is_read_again_right_before_something_is_sent_again",
-        "billing/store/remote_checks.py",
-        "select(exists().where(or_(unknown, again)))",
-        "select(exists().where(or_(unknown, again & unknown)))",
+        (
+            _NO_FIRST_LOOK,
+            (
+                "billing/store/remote_checks.py",
+                "select(exists().where(or_(unknown, again)))",
+                "select(exists().where(or_(unknown, again & unknown)))",
+            ),
+        ),
     ),
     _one(
         "a person's word before resending",
@@ -290,19 +300,29 @@ MUTANTS: tuple[Mutant, ...] = (
         "                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
         "                pass\n",
     ),
-    _one(
+    Mutant(
         "restored backup: what it had planned",
         _STORE + "a_database_from_a_backup_looks_before_it_sends_what_it_planned",
-        "billing/lifecycle/restore.py",
-        '    unknown = {"state": PaymentState.UNKNOWN.value, "cause": cause,',
-        '    unknown = {"state": PaymentState.PLANNED.value, "cause": cause,',
+        (
+            _NO_FIRST_LOOK,
+            (
+                "billing/lifecycle/restore.py",
+                '    unknown = {"state": PaymentState.UNKNOWN.value, "cause": cause,',
+                '    unknown = {"state": PaymentState.PLANNED.value, "cause": cause,',
+            ),
+        ),
     ),
-    _one(
+    Mutant(
         "restored backup: what it plans anew",
         _STORE + "a_database_from_a_backup_looks_before_it_sends_what_it_plans_anew",
-        "billing/cycle/plan.py",
-        "    elif period.due_on <= uncertain_through:\n",
-        "    elif False:\n",
+        (
+            _NO_FIRST_LOOK,
+            (
+                "billing/cycle/plan.py",
+                "    elif period.due_on <= uncertain_through:\n",
+                "    elif False:\n",
+            ),
+        ),
     ),
     Mutant(
         "lost database: look before the first attempt",
