@@ -147,7 +147,7 @@ class _Order:
             self._run_end = high
             self._run += 1
             self.chain = max(self.chain, self._run)
-        elif high < self._run_end and low > self._end_before:
+        elif False:
             self._run_end = high  # it takes the last one's place, and leaves more room behind it
 
     def missing(self, facts: _Facts) -> None:
@@ -358,7 +358,7 @@ class CoverageProof:
             low = max(low, known.unpaid_at.timestamp())
         if as_known and known.changed_by is not None:
             return low, max(low, known.changed_by.timestamp())
-        return (low if remote.paid or not known.paid else known.from_at.timestamp()), max(low, self._asked)
+        return low, max(low, self._asked)
 
     def _changed_since(self, known: KnownRemote) -> float:
         """What is not `quiet` old yet, the list need not know."""

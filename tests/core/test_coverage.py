@@ -333,6 +333,84 @@ def test_a_record_of_ours_that_the_list_should_show_and_does_not_refutes_its_ord
     assert "no order that is known" in proof.why_not(lost)
 
 
+def test_records_made_within_one_second_show_no_order_however_many_they_are() -> None:
+    """Each pair stands the wrong way round, which may be a tie; the first of each pair make no chain."""
+    world = [Real(f"r{n}", n * 0.0005) for n in range(30)]
+    places = {f"r{n}": n ^ 1 for n in range(30)}
+    proof, _ = read(world, lambda real: places[real.name], 30)
+    assert not proof.covers(lost_create(Real("lost", -60)))
+    assert "too few of our records" in proof.why_not(lost_create(Real("lost", -60)))
+
+
+def test_the_order_of_one_due_date_says_nothing_of_the_next() -> None:
+    world = [Real(f"r{n}", 100 + n, due=9) for n in range(20)] + [Real("r", 1, due=0)]
+    assert covered(world, "newest first", 21, Real("lost", 110, due=5))
+    assert not covered(world, "newest first", 21, Real("lost", 110, due=0))
+
+
+def test_a_lost_create_may_have_taken_effect_until_quiet_after_its_deadline() -> None:
+    world = history(50)
+    for n in range(0, 20, 2):
+        world[n] = replace(world[n], paid=400 - n)
+    in_time, later = Real("lost", 283, due=20), Real("lost", 286, due=20)
+    assert covered(world, "oldest first", 30, in_time)  # the last one shown was made at 290
+    assert not covered(world, "oldest first", 30, later)
+
+
+def test_a_change_that_the_list_need_not_know_yet_refutes_nothing() -> None:
+    lost = lost_create(Real("lost", 205, due=26))
+    proof, _ = read(history(50)[20:], ORDERS["newest first"], 30)
+    assert 'order is "latest change first"' in proof.why_not(lost)
+    proof.missing(replace(history(1)[0], paid_lately=True).known)
+    assert 'order is "latest change first"' in proof.why_not(lost)
+
+
+@pytest.mark.parametrize("shown", ["paid, as nobody knew", "unclear", "another date"])
+def test_what_does_not_show_what_we_know_may_have_changed_at_any_time(shown: str) -> None:
+    """All that stand behind the lost create would, in a list by last change, be no witnesses."""
+    world, lost = history(50), lost_create(Real("lost", 265, due=26))
+    proof = CoverageProof(30, ASKED, QUIET)
+    for real in reversed(world[20:]):
+        remote = real.remote
+        if real.made <= 260:
+            changes = {
+                "paid, as nobody knew": {"status": RemoteStatus.PAID},
+                "unclear": {"status": RemoteStatus.UNCLEAR},
+                "another date": {"due_on": DAY0 + timedelta(days=real.due - 1)},
+            }
+            remote = replace(remote, **changes[shown])  # type: ignore[arg-type]
+        proof.show(remote, real.known)
+    assert 'order is "latest change first"' in proof.why_not(lost)
+    as_known, _ = read(world, ORDERS["newest first"], 30)
+    assert as_known.covers(lost)
+
+
+def test_a_date_that_differs_may_be_either() -> None:
+    """Under an order by due date, only a date that surely lies behind counts."""
+    world, lost = history(50), lost_create(Real("lost", 495, due=15))
+    for moved, is_covered in ((0, True), (16, False)):
+        proof = CoverageProof(30, ASKED, QUIET)
+        for real in reversed(world[20:]):
+            proof.show(real.remote, real.known)
+        last = Real("r", 100, due=14)
+        proof.show(replace(last.remote, due_on=DAY0 + timedelta(days=moved)), last.known)
+        assert proof.covers(lost) == is_covered
+
+
+def test_a_paid_record_that_renewed_itself_may_be_due_later_than_we_know() -> None:
+    world = history(50)
+    for n in range(0, 20, 2):
+        world[n] = replace(world[n], paid=400 - n)
+    lost = lost_create(Real("lost", 105, due=29))
+    proof, _ = read(world, ORDERS["oldest first"], 30)
+    assert 'order is "earliest due date first"' in proof.why_not(lost)
+    absent = Real("r", 495, due=3, paid=500)
+    proof.missing(absent.known)
+    assert 'order is "earliest due date first"' in proof.why_not(lost)
+    proof.missing(replace(absent, paid=None).known)
+    assert proof.covers(lost)
+
+
 # -- Whole lists ----------------------------------------------------------------------------------------
 
 
