@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from sqlalchemy import Select, select
 
 from billing.app.csv_rows import OPTIONAL, REQUIRED, guarded
+from billing.core.fields import written_amount
 from billing.core.money import format_amount
 from billing.store.database import Database
 from billing.store.models import events, payments, subscriptions
@@ -49,7 +50,7 @@ def _plain(value: Any) -> str | int | None:
 def _subscription(row: Any) -> Mapping[str, Any]:
     return {
         **row._mapping,
-        "amount": format_amount(row.amount_micros),
+        "amount": written_amount(row.amount_micros),
         "interval": str(terms_of(row).interval),
         "starts_on": row.anchor_on,
     }
