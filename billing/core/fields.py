@@ -34,6 +34,7 @@ _URL = re.compile(
     r"|\b(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,24}(?::[0-9]+)?[/?#]\S",
     re.IGNORECASE,
 )
+_URL_MARKS = frozenset("./:")
 _MARKER = re.compile(r"\[\s*RB-|RB-[0-9A-Z]{16}", re.IGNORECASE)
 _EITHER = re.compile(r"([1-9][0-9]{0,2})[.,]([0-9]{3})")
 _GROUPED = re.compile(
@@ -100,6 +101,8 @@ def _plan(text: str) -> str:
 
 
 def _without_links(column: str, text: str) -> str:
+    if text.isascii() and not _URL_MARKS.intersection(text):
+        return text
     if _URL.search(unicodedata.normalize("NFKC", without_invisible(text))):
         raise ValueError(
             f"it holds a web address, which mail would show to the subscriber as a link; write a {column} "

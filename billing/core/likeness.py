@@ -35,6 +35,8 @@ def fold(reference: str) -> str:
     and letters and digits that look alike make no difference.
     """
     folded = _folded(reference)
+    if reference.isascii():
+        return folded
     # What falls away may bring characters together that compose anew; a few rounds settle every text.
     for _ in range(4):
         again = _folded(folded)

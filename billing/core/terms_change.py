@@ -112,9 +112,9 @@ def first_allowed_period(
 
     `charged_through` is the last day that is charged or paid ahead. `new_bill_from` is `bill_from` if this
     very change sets it, else None: an old one that merely stands in the file is no permission. Only both, a
-    new `bill_from` and `allow_overlap`, open a period on or before the charged day. `not_before` is the first due
-    date that was not dealt with yet, say by a pause that passed periods over; it gives way to that permission
-    as well.
+    new `bill_from` and `allow_overlap`, open a period on or before the charged day. `not_before` is the first
+    due date that was not dealt with yet, say by a pause that passed periods over; it gives way to that
+    permission as well.
     """
     asked = after.first_period()
     permitted = allow_overlap and new_bill_from is not None

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from datetime import date, timedelta
 
-_ERROR = re.compile(
-    r"#(?:REF|VALUE|NUM|NULL|SPILL|CALC|FIELD|BLOCKED|CONNECT|BUSY|UNKNOWN|DIV/0)!"
-    r"|#NAME\?|#N/A|#GETTING_DATA|#{3,}|ERR:[0-9]{3}",
-    re.IGNORECASE,
+# Truth values in capitals only, as spreadsheets write them: there are people called True.
+_WRECKED = re.compile(
+    r"(?P<error>(?i:#(?:REF|VALUE|NUM|NULL|SPILL|CALC|FIELD|BLOCKED|CONNECT|BUSY|UNKNOWN|DIV/0)!"
+    r"|#NAME\?|#N/A|#GETTING_DATA|#{3,}|ERR:[0-9]{3}))"
+    r"|(?P<rounded>(?i:-?(?:[0-9][.,][0-9]+E[+-]?[0-9]{1,3}|[0-9]E\+[0-9]{1,3})))"
+    r"|(?P<truth>TRUE|FALSE|WAHR|FALSCH|VRAI|FAUX|VERDADERO|FALSO)"
 )
-_ROUNDED = re.compile(r"-?(?:[0-9][.,][0-9]+E[+-]?[0-9]{1,3}|[0-9]E\+[0-9]{1,3})", re.IGNORECASE)
-# In capitals only, as spreadsheets write them: there are people called True.
-_TRUTH = re.compile(r"TRUE|FALSE|WAHR|FALSCH|VRAI|FAUX|VERDADERO|FALSO")
+_KINDS = {
+    "error": "an error that stands in place of a value",
+    "rounded": "a number whose digits were rounded away",
+    "truth": "a truth value and no text",
+}
 _MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _SPREADSHEET_DATE = re.compile(
     rf"[0-9]{{1,2}}/[0-9]{{1,2}}/(?:[0-9]{{2}}|[0-9]{{4}})|[0-9]{{1,2}}-{_MONTH}(?:-[0-9]{{2,4}})?"
@@ -37,13 +41,10 @@ def wrecked(text: str) -> str | None:
 
     Sound for every column: what it finds is no amount, date, address or interval either.
     """
-    if _ERROR.fullmatch(text):
-        return f"{text!r} is an error that stands in place of a value; {_CULPRIT}, {_REMEDY}"
-    if _ROUNDED.fullmatch(text):
-        return f"{text!r} is a number whose digits were rounded away; {_CULPRIT}, {_REMEDY}"
-    if _TRUTH.fullmatch(text):
-        return f"{text!r} is a truth value and no text; {_CULPRIT}, {_REMEDY}"
-    return None
+    match = _WRECKED.fullmatch(text)
+    if match is None or match.lastgroup is None:
+        return None
+    return f"{text!r} is {_KINDS[match.lastgroup]}; {_CULPRIT}, {_REMEDY}"
 
 
 def wrecked_reference(text: str) -> str | None:

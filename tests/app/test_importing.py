@@ -366,7 +366,7 @@ def test_any_bytes_are_imported_or_refused(memory: Database, content: bytes) -> 
         added = import_csv(memory, io.BytesIO(content), SETTINGS, NOW, "person:zoe", dry_run=True).added
     except ImportRejected as refused:
         faults = [*refused.faults]
-    good = content.removeprefix(b"\xef\xbb\xbf").startswith(HEADER.strip())
+    good = content.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n,; ").startswith(HEADER.strip())
     assert faults or good
     assert added <= content.count(b"acme") + content.count(b"other")
     assert size(memory) == 0
