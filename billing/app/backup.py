@@ -13,7 +13,7 @@ from pathlib import Path
 from billing.app.decisions import actor
 from billing.config import Config
 from billing.errors import StoreError, UsageError
-from billing.lifecycle.restore import restored_by_hand
+from billing.lifecycle.restore import restored_by_hand, settle_doubt
 from billing.store.connection import Database
 from billing.store.identity import mark_as_copy
 
@@ -115,6 +115,15 @@ def _give_name(copy: Path, target: Path, force: bool) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def trust_by_hand(db: Database, now: datetime) -> bool:
+    """A person says that nothing is missing in a database that may be a copy.
+
+    Returns whether it was doubted.
+    """
+    with db.transaction() as tx:
+        return settle_doubt(tx, actor(), now, "a person said so")
 
 
 def mark_restored_by_hand(db: Database, now: datetime) -> None:

@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import difflib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
-from billing.core.money import parse_amount
-from billing.core.periods import Interval, parse_interval
+from billing.app.csv_text import csv_text, explain_bytes
+from billing.core.fields import read_field
+from billing.core.likeness import fold
+from billing.core.periods import Interval
 from billing.errors import BillingError
 
 REQUIRED = ("reference", "plan", "name", "email", "amount", "interval", "starts_on")
 OPTIONAL = ("bill_from", "ends_on", "wallet_address", "locale")
 _COLUMNS = REQUIRED + OPTIONAL
+_ALL = frozenset(_COLUMNS)
 _LONGEST_CELL = 10_000
-_LONGEST_LINE = 2_000_000
 _MOST_FAULTS = 1000
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
-_PLAIN_EMAIL = re.compile(
-    r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}"
-)
 _MOST_KNOWN = 1000
 """Plans, amounts and dates repeat; names and addresses don't, and need not be kept."""
 _FORMULA = re.compile(r"'*[=+\-@]")
 _GUARDED = re.compile(r"'+[=+\-@]")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_LOCALE = re.compile(r"[a-zA-Z]{2,3}(?:[-_][a-zA-Z0-9]{2,8})*")
-_WALLET = re.compile(r"[A-Za-z0-9]{20,100}")
-# Addresses that the rule for real senders would refuse, but that tests and samples need.
-_SPECIAL_USE = (".test", ".example", ".invalid", ".localhost")
+_BLANKS = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+_DOUBLED = 'a quotation mark inside a quoted cell is written twice ("")'
+
+
+class OptionalFields(Protocol):
+    """What a known subscription holds in the columns that a file may leave out."""
+
+    @property
+    def bill_from(self) -> date | None: ...
+    @property
+    def ends_on(self) -> date | None: ...
+    @property
+    def wallet_address(self) -> str | None: ...
+    @property
+    def locale(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRow:
-    """One good line of the file."""
+    """One good line of the file.
+
+    `present` are the columns that the file had. A column that it had not says nothing (`keeping`); an empty
+    cell of one that it had says None.
+    """
 
     line: int
     reference: str
@@ -53,6 +64,18 @@ class SubscriptionRow:
     ends_on: date | None = None
     wallet_address: str | None = None
     locale: str | None = None
+    present: frozenset[str] = _ALL
+
+    def keeping(self, known: OptionalFields) -> SubscriptionRow:
+        """This row with the known values in the columns that its file had not."""
+        absent = {name: getattr(known, name) for name in OPTIONAL if name not in self.present}
+        return dataclasses.replace(self, **absent) if absent else self
+
+    def contradiction(self) -> str | None:
+        """The fault of a row whose dates can't hold together, or None; to be asked again after `keeping`."""
+        if self.ends_on is not None and self.ends_on < self.starts_on:
+            return f"line {self.line}, column ends_on: {self.ends_on} is before starts_on {self.starts_on}"
+        return None
 
 
 def guarded(text: str) -> str:
@@ -69,198 +92,218 @@ def unguarded(cell: str) -> str:
     return cell[1:] if _GUARDED.match(cell) else cell
 
 
-def read_rows(file: BinaryIO, faults: list[str]) -> Iterator[SubscriptionRow]:
+def read_rows(file: BinaryIO, faults: list[str], *, allow_similar: bool = False) -> Iterator[SubscriptionRow]:
     """Good rows one by one; every fault is appended to `faults` as `line N, column C: reason`.
 
-    The file is UTF-8 with a header line. Nothing is kept but the references, to find doubles. After the
-    first thousand faults the reading stops.
+    The first line that is not blank names the columns. Nothing is kept but the references, to find doubles,
+    and, unless `allow_similar`, those that look alike. After the first thousand faults the reading stops.
     """
     csv.field_size_limit(_LONGEST_CELL)
-    reader = csv.reader(_lines(file, faults), strict=True)
-    header = _header(reader, faults)
-    if header is None:
+    try:
+        text = csv_text(file, _COLUMNS)
+    except ValueError as error:
+        faults.append(str(error))
         return
-    seen: dict[str, int] = {}
-    known: _Known = {name: {} for name in header}
+    tape = _Tape(text.lines)
+    reader = csv.reader(tape, delimiter=text.separator, strict=True)
+    columns = _header(reader, text.skipped + 1, faults)
+    if columns is None:
+        return
+    rows = _Rows(columns, text.separator, faults, allow_similar)
     while True:
         if len(faults) >= _MOST_FAULTS:
             faults[_MOST_FAULTS:] = [f"and maybe more: reading stopped after {_MOST_FAULTS} faults"]
             return
-        line = reader.line_num + 1
+        line = text.skipped + reader.line_num + 1
+        tape.taken.clear()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            faults.append(f"line {line}: {_explain_csv(error)}")
+            faults.append(_explain_csv(error, line, columns, tape.taken, text.separator))
             continue
-        if not cells:
-            continue
-        row = _row(line, known, cells, faults)
-        if row is None:
-            continue
-        first = seen.setdefault(row.reference, line)
-        if first != line:
-            faults.append(f"line {line}, column reference: {row.reference!r} stands already on line {first}")
-            continue
-        yield row
+        if any(cells) and not all(cell.isspace() for cell in cells if cell):
+            row = rows.read(line, cells)
+            if row is not None:
+                yield row
 
 
-def _lines(file: BinaryIO, faults: list[str]) -> Iterator[str]:
-    number = 0
-    while raw := file.readline(_LONGEST_LINE):
-        number += 1
-        if number == 1:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
-        try:
-            yield raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            faults.append(
-                f"line {number}: byte {error.start + 1} is not UTF-8 text; save the file with the "
-                "encoding UTF-8"
-            )
-            yield raw.decode("utf-8", "replace")
+class _Tape:
+    """Lines, and those that the row under the reader is made of."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self.taken: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.taken.append(line)
+        return line
 
 
-def _header(reader: Any, faults: list[str]) -> list[str] | None:
+def _column_name(cell: str) -> str:
+    """`Starts on` and `STARTS_ON` are `starts_on`."""
+    name = cell.strip("\ufeff \t\r\n\u00a0\u200b")
+    folded = re.sub(r"\s+", "_", name.casefold())
+    return folded if folded in _ALL else name
+
+
+def _header(reader: Iterator[list[str]], line: int, faults: list[str]) -> list[str] | None:
+    """The columns by name, without empty ones at the end; None after a fault."""
     try:
-        names = [name.strip() for name in next(reader)]
-    except StopIteration:
-        faults.append(f"line 1: the file is empty; its first line names the columns: {','.join(_COLUMNS)}")
-        return None
+        cells = next(reader)
     except csv.Error as error:
-        faults.append(f"line 1: {_explain_csv(error)}")
+        faults.append(_explain_csv(error, line, [], [], ","))
         return None
+    names = [_column_name(cell) for cell in cells]
+    while names and not names[-1]:
+        names.pop()
     before = len(faults)
-    if len(names) == 1 and ";" in names[0]:
-        faults.append("line 1: the columns are separated by ';'; separate them by ','")
-        return None
-    if len(names) > _MOST_FAULTS:
-        faults.append(f"line 1: it names {len(names)} columns; there are {', '.join(_COLUMNS)}")
-        return None
-    for name in REQUIRED:
-        if name not in names:
-            faults.append(f"line 1, column {name}: the column is missing")
-    for name in names:
-        if name not in _COLUMNS:
-            close = difflib.get_close_matches(name, _COLUMNS, 1)
-            hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(_COLUMNS)}"
-            faults.append(f"line 1, column {name[:40]!r}: there is no such column{hint}")
-        elif names.count(name) > 1:
-            faults.append(f"line 1, column {name}: the column stands there {names.count(name)} times")
+    known = _ALL.intersection(names)
+    if strange := explain_bytes("".join(cells)):
+        faults.append(f"line {line}: {strange}")
+    elif not known:
+        faults.append(
+            f"line {line}: it names none of the columns; the first line must, and there are {_listed()}"
+        )
+    elif len(names) > _MOST_FAULTS:
+        faults.append(f"line {line}: it names {len(names)} columns; there are {_listed()}")
+    else:
+        faults += _faults_of_header(names, line)
     return names if len(faults) == before else None
 
 
-def _explain_csv(error: csv.Error) -> str:
-    if "field larger" in str(error):
-        return f"a cell is longer than {_LONGEST_CELL} characters"
-    return f"not valid CSV: {error}"
+def _listed() -> str:
+    return ", ".join(_COLUMNS)
 
 
-_Known = dict[str, dict[str, Any]]
-"""By column, in the header's order: cells that were read before, and their values."""
+def _faults_of_header(names: list[str], line: int) -> Iterator[str]:
+    for name in REQUIRED:
+        if name not in names:
+            yield f"line {line}, column {name}: the column is missing"
+    for position, name in enumerate(names, start=1):
+        if not name:
+            yield f"line {line}: column {position} has no name; name it or take it out"
+        elif name not in _ALL:
+            close = difflib.get_close_matches(name.casefold(), _COLUMNS, 1)
+            hint = f"; did you mean {close[0]}?" if close else f"; there are {_listed()}"
+            yield f"line {line}, column {name[:40]!r}: there is no such column{hint}"
+        elif name in names[: position - 1]:
+            yield f"line {line}, column {name}: the column stands there {names.count(name)} times"
 
 
-def _row(line: int, known: _Known, cells: list[str], faults: list[str]) -> SubscriptionRow | None:
-    if len(cells) != len(known):
-        faults.append(f"line {line}: {len(cells)} cells, and the header names {len(known)} columns")
-        return None
-    values: dict[str, Any] = {}
-    good = True
-    for (column, before), cell in zip(known.items(), cells, strict=True):
-        if cell in before:
-            values[column] = before[cell]
-            continue
-        try:
-            values[column] = _cell(column, cell)
+def _explain_csv(error: csv.Error, line: int, columns: list[str], taken: list[str], separator: str) -> str:
+    said = str(error)
+    if "field larger" in said:
+        return (
+            f"line {line}: a cell is longer than {_LONGEST_CELL} characters; maybe a quotation mark is not "
+            "closed before it"
+        )
+    if "unexpected end" in said:
+        return (
+            f"line {line}{_last_column(columns, taken, separator)}: a quotation mark opens the cell and none "
+            f"closes it; close it, or take it out; {_DOUBLED}"
+        )
+    if "expected after" in said:
+        return f"line {line}: text follows the quotation mark that closes a cell; {_DOUBLED}"
+    return f"line {line}: not valid CSV: {error}"
+
+
+def _last_column(columns: list[str], taken: list[str], separator: str) -> str:
+    """Where lines that end in the middle of a cell end."""
+    try:
+        cells = next(csv.reader(taken, delimiter=separator), [])
+    except csv.Error:
+        return ""
+    return f", column {columns[len(cells) - 1]}" if 0 < len(cells) <= len(columns) else ""
+
+
+class _Rows:
+    """Turns cells into rows, and remembers what must not come twice."""
+
+    def __init__(self, columns: list[str], separator: str, faults: list[str], allow_similar: bool) -> None:
+        self._present = frozenset(columns)
+        self._separator = separator
+        self._faults = faults
+        self._allow_similar = allow_similar
+        self._known: dict[str, dict[str, Any]] = {name: {} for name in columns}
+        """By column, in the header's order: cells that were read before, and their values."""
+        self._lines: dict[str, int] = {}
+        self._folded: dict[str, str] = {}
+        self._bytes_told = False
+
+    def read(self, line: int, cells: list[str]) -> SubscriptionRow | None:
+        """The row of a line that is not blank; None after a fault."""
+        width = len(self._known)
+        while len(cells) > width and not cells[-1].strip():
+            cells.pop()
+        if len(cells) != width:
+            self._faults.append(f"line {line}: {self._explain_width(cells, width)}")
+            return None
+        values = self._values(line, cells)
+        if values is None:
+            return None
+        row = SubscriptionRow(line, present=self._present, **values)
+        fault = row.contradiction() or self._double(row)
+        if fault:
+            self._faults.append(fault)
+            return None
+        return row
+
+    def _explain_width(self, cells: list[str], width: int) -> str:
+        count = f"{len(cells)} cell{'s' if len(cells) > 1 else ''}, and the header names {width} columns"
+        if any("\n" in cell or "\r" in cell for cell in cells):
+            return f"{count}; a quotation mark may be open there that should not be"
+        if len(cells) > width:
+            return f"{count}; a cell that holds {self._separator!r} must stand in quotation marks"
+        return f"{count}; an empty cell needs its {self._separator!r} as well"
+
+    def _values(self, line: int, cells: list[str]) -> dict[str, Any] | None:
+        values: dict[str, Any] = {}
+        for (column, before), cell in zip(self._known.items(), cells, strict=True):
+            if cell in before:
+                values[column] = before[cell]
+                continue
+            if not cell.isascii() and (strange := explain_bytes(cell)):
+                # Where one line is in another encoding the others are as well: it is told once.
+                if not self._bytes_told:
+                    self._faults.append(f"line {line}, column {column}: {strange}")
+                self._bytes_told = True
+                continue
+            try:
+                values[column] = self._value(column, cell)
+            except (BillingError, ValueError) as error:
+                self._faults.append(f"line {line}, column {column}: {error}")
+                continue
             if len(before) < _MOST_KNOWN:
                 before[cell] = values[column]
-        except (BillingError, ValueError) as error:
-            faults.append(f"line {line}, column {column}: {error}")
-            good = False
-    if not good:
-        return None
-    row = SubscriptionRow(line, **values)
-    if row.ends_on is not None and row.ends_on < row.starts_on:
-        faults.append(f"line {line}, column ends_on: {row.ends_on} is before starts_on {row.starts_on}")
-        return None
-    return row
+        return values if len(values) == len(cells) else None
 
+    def _value(self, column: str, cell: str) -> Any:
+        # Line breaks and controls at the ends are refused as well, so only blanks go before the reading.
+        text = unguarded(cell.strip(_BLANKS))
+        if not text:
+            if column in OPTIONAL:
+                return None
+            raise ValueError("it is empty")
+        return read_field(column, text, allow_similar=self._allow_similar)
 
-def _cell(column: str, cell: str) -> Any:
-    if "\n" in cell or "\r" in cell:
-        raise ValueError("it holds a line break; write it on one line")
-    if _CONTROL.search(cell):
-        raise ValueError("it holds a control character; take it out")
-    text = cell.strip()
-    text = unguarded(text)
-    if not text:
-        if column in OPTIONAL:
+    def _double(self, row: SubscriptionRow) -> str | None:
+        """What to say of a reference that stands in the file already, or one that looks like it does."""
+        place = f"line {row.line}, column reference: {row.reference!r}"
+        first = self._lines.setdefault(row.reference, row.line)
+        if first != row.line:
+            return f"{place} stands already on line {first}"
+        if self._allow_similar:
             return None
-        raise ValueError("it is empty")
-    return _READERS[column](text)
-
-
-def _text(longest: int) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if len(text) > longest:
-            raise ValueError(f"it is {len(text)} characters long; at most {longest} are allowed")
-        return text
-
-    return read
-
-
-def _email(text: str) -> str:
-    if len(text) > 254:
-        raise ValueError("it is too long for an e-mail address")
-    if _PLAIN_EMAIL.fullmatch(text) and len(text.partition("@")[0]) <= 64:
-        return text
-    # The common shape needs no library; everything unusual is judged by one (it costs 20 times more).
-    from email_validator import EmailNotValidError, validate_email
-
-    special = text.lower().endswith(_SPECIAL_USE)
-    try:
-        found = validate_email(text, strict=True, check_deliverability=False, test_environment=special)
-        return found.normalized
-    except EmailNotValidError as error:
-        raise ValueError(f"{text[:80]!r} is not an e-mail address: {error}") from None
-
-
-@lru_cache(maxsize=4096)
-def _date(text: str) -> date:
-    try:
-        if not _DATE.fullmatch(text):
-            raise ValueError
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text[:40]!r} is not a date; write YYYY-MM-DD") from None
-    if not 1970 <= day.year <= 2100:
-        raise ValueError(f"{text} is not between the years 1970 and 2100")
-    return day
-
-
-def _wallet(text: str) -> str:
-    if not _WALLET.fullmatch(text):
-        raise ValueError("not a wallet address: 20 to 100 letters and digits")
-    return text
-
-
-def _locale(text: str) -> str:
-    if len(text) > 35 or not _LOCALE.fullmatch(text):
-        raise ValueError(f"{text[:40]!r} is not a locale; write for example 'de' or 'pt-BR'")
-    return text.replace("_", "-")
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    "reference": _text(64),
-    "plan": _text(80),
-    "name": _text(120),
-    "email": _email,
-    "amount": lru_cache(maxsize=4096)(parse_amount),
-    "interval": lru_cache(maxsize=4096)(parse_interval),
-    "starts_on": _date,
-    "bill_from": _date,
-    "ends_on": _date,
-    "wallet_address": _wallet,
-    "locale": _locale,
-}
+        alike = self._folded.setdefault(fold(row.reference), row.reference)
+        if alike != row.reference:
+            return (
+                f"{place} looks like {alike!r} on line {self._lines[alike]}; correct one, or import it with "
+                "--allow-similar if they are two subscriptions"
+            )
+        return None

@@ -7,15 +7,17 @@ import getpass
 from datetime import date, datetime
 
 from billing.config import Settings
+from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import mismatch
 from billing.core.states import NoticeState, PaymentState, SubscriptionStatus
 from billing.cycle.context import Gateway
+from billing.cycle.sweep import is_ours
 from billing.errors import UsageError
 from billing.lifecycle import notices as notice_verbs
 from billing.lifecycle import payments as verbs
 from billing.lifecycle import subscriptions as subscription_verbs
 from billing.lifecycle.payments import Found
-from billing.store import notices, payments, subscriptions
+from billing.store import notices, payments, remote_checks, subscriptions
 from billing.store.connection import Database
 from billing.store.identity import restored_on
 from billing.store.paging import paged
@@ -122,15 +124,37 @@ async def void(db: Database, gateway: Gateway | None, payment_id: int, now: date
     if old not in (*_UNSENT, PaymentState.PARKED, PaymentState.OPEN):
         raise UsageError(f"payment {payment_id} is {old}; it can't be voided")
     if old is PaymentState.OPEN and gateway is not None:
-        remote = await gateway.get(row.remote_id or "")
-        doubles = [each for each in await gateway.list(_LISTED) if each.marker == row.marker]
-        if any(each is not None and each.paid for each in (remote, *doubles)):
-            raise UsageError(f"payment {payment_id} was paid meanwhile; the next cycle books it")
-        for remote_id in {row.remote_id or "", *(each.remote_id for each in doubles)}:
-            await gateway.delete(remote_id)
+        await _delete_remote(gateway, row)
     with db.transaction() as tx:
         if not verbs.void(tx, actor(), now, [row], reason):
             raise UsageError(_MEANWHILE.format(payment_id))
+
+
+async def _delete_remote(gateway: Gateway, row: PaymentOfSubscription) -> None:
+    """Delete a payment's own record and its doubles, each only if it is ours and exactly unpaid.
+
+    Raises UsageError before anything is deleted if one is not, and if one is still there afterwards.
+    """
+    own = await gateway.get(row.remote_id or "")
+    listed = [each for each in await gateway.list(_LISTED) if each.remote_id != row.remote_id]
+    doubles = [each for each in listed if is_ours(row, each)]
+    there = [each for each in (own, *doubles) if each is not None]
+    if any(each.paid for each in there):
+        raise UsageError(f"payment {row.id} was paid meanwhile; the next cycle books it")
+    for each in there:
+        if each.status is not RemoteStatus.UNPAID or not is_ours(row, each):
+            raise UsageError(
+                f"the record {each.remote_id} at Mileston is not an unpaid record of exactly payment "
+                f"{row.id} (its amount, e-mail, date or status differs), so it is not deleted; delete it there, then "
+                "void the payment again"
+            )
+    for each in there:
+        await gateway.delete(each.remote_id)
+        if await gateway.get(each.remote_id) is not None:
+            raise UsageError(
+                f"Mileston accepted the deletion of {each.remote_id} and still shows it; payment {row.id} is "
+                "not voided: try again later, or delete it there"
+            )
 
 
 async def resolve(
@@ -141,17 +165,21 @@ async def resolve(
     now: datetime,
     today: date,
     reason: str,
+    despite_mismatch: bool = False,
 ) -> None:
     """A person says what became of an unknown or parked payment.
 
     With `remote_id` it exists: the API is asked for it, and it must be this payment's. Without, the
-    person vouches that it does not exist, and it is planned again.
+    person vouches that it does not exist, and it is planned again. With `despite_mismatch` the person
+    vouches for a record that differs: its amount becomes this payment's. A record or a payment number of
+    another payment of ours is refused even so.
     """
     with db.read() as connection:
         row = find_payment(connection, payment_id)
     old = PaymentState(row.state)
     if old not in (PaymentState.UNKNOWN, PaymentState.PARKED):
         raise UsageError(f"payment {payment_id} is {old}; only unknown and parked ones are resolved")
+    amount: int | None = None
     if remote_id is not None:
         remote = await gateway.get(remote_id)
         if remote is None:
@@ -159,16 +187,30 @@ async def resolve(
         # The subscriber's address may have been changed since; the person vouches for that.
         field = "subscriptionName" if remote.marker != row.marker else ""
         field = field or mismatch(remote, row.amount_micros, remote.email)
-        if field:
-            raise UsageError(f"the recurring payment {remote_id} is another's: its {field} differs")
+        if field and not despite_mismatch:
+            raise UsageError(
+                f"the recurring payment {remote_id} may be another's: its {field} differs; if you are sure "
+                "that it is this payment's, say --despite-mismatch with a --reason"
+            )
+        if despite_mismatch:
+            _refuse_another_of_ours(db, row, remote)
+            amount = remote.amount_micros
     with db.transaction() as tx:
         fresh = find_payment(tx, payment_id)
         if fresh.state != old:
             raise UsageError(_MEANWHILE.format(payment_id))
         if remote_id is not None:
-            verbs.resolve(tx, actor(), now, today, old, Found(fresh, remote_id, now), reason)
+            verbs.resolve(tx, actor(), now, today, old, Found(fresh, remote_id, now), reason, amount)
         else:
             verbs.plan_again(tx, actor(), now, fresh, reason)
+
+
+def _refuse_another_of_ours(db: Database, row: PaymentOfSubscription, remote: RemotePayment) -> None:
+    with db.read() as tx:
+        owners = remote_checks.owners_of(tx, remote.remote_id, remote.marker or "")
+    other = next((payment_id for payment_id in owners if payment_id != row.id), None)
+    if other is not None:
+        raise UsageError(f"the recurring payment {remote.remote_id} is that of payment {other}")
 
 
 def resend_notice(db: Database, notice_id: int, now: datetime) -> None:

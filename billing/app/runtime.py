@@ -36,8 +36,9 @@ from billing.lifecycle.restore import mark_restored
 from billing.store import subscriptions
 from billing.store.connection import Database as Database  # for those who ask the app alone
 from billing.store.home import home_of, on_new_connection
-from billing.store.identity import begin_generation, claim_identity
+from billing.store.identity import begin_generation, claim_identity, fixed_namespace
 from billing.store.lock import CycleLock, cycle_lock
+from billing.store.remote_checks import has_ever_sent
 from billing.store.schema import migrate
 from billing.store.tx import Tx
 
@@ -250,6 +251,7 @@ async def run_once(
             f"--as-of {as_of} is in the future; the live environment bills only today or earlier"
         )
     with cycle_guard(config) as lock, open_store(config) as db:
+        refuse_another_namespace(db, config.settings.mileston.namespace)
         notice_restore(db, lock, today, now)
         with api_settings(config, db) as settings:
             add_examples(config, db, as_of or today)
@@ -298,6 +300,21 @@ def make_renderer(config: Config, settings: Settings) -> Renderer:
     from billing.mail import render
 
     return render.Renderer(settings, templates_dir(config))
+
+
+def refuse_another_namespace(db: Database, namespace: str) -> None:
+    """Raises ConfigError if this database's payments bear another namespace."""
+    with db.read() as tx:
+        fixed = fixed_namespace(tx)
+        if fixed is None and has_ever_sent(tx):
+            fixed = ""  # it sent before there were namespaces
+    if fixed is not None and fixed != namespace:
+        raise ConfigError(
+            [
+                f"mileston.namespace: {namespace!r}, but the payments of this database were sent with "
+                f"{fixed!r}; set that one again, for another would charge every period a second time"
+            ]
+        )
 
 
 def notice_restore(db: Database, lock: CycleLock | None, today: date, now: datetime) -> None:

@@ -136,11 +136,20 @@ def resolve(
         bool,
         typer.Option("--absent", help="You checked that it does not exist at Mileston; charge it again."),
     ] = False,
+    despite_mismatch: Annotated[
+        bool,
+        typer.Option(
+            "--despite-mismatch",
+            help="With --remote-id: it is this payment's although it differs; needs --reason.",
+        ),
+    ] = False,
     reason: GivenReason = "",
 ) -> None:
     """Say whether an unknown or parked payment exists at Mileston."""
     from billing.app.runtime import business_date, utc_now
 
+    if despite_mismatch and (remote_id is None or not reason.strip()):
+        raise typer.BadParameter("--despite-mismatch needs --remote-id ID and a --reason")
     if (remote_id is None) != absent:
         raise typer.BadParameter("give either --remote-id ID or --absent")
     with store(config) as (loaded, db):
@@ -149,7 +158,9 @@ def resolve(
         _with_gateway(
             loaded,
             db,
-            lambda gateway: decisions.resolve(db, gateway, payment_id, remote_id, now, today, reason),
+            lambda gateway: decisions.resolve(
+                db, gateway, payment_id, remote_id, now, today, reason, despite_mismatch
+            ),
         )
     print(f"payment {payment_id} is {'open' if remote_id else 'planned again; the next run sends it'}")
 

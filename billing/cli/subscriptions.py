@@ -23,16 +23,27 @@ from billing.cli.shared import (
 app = typer.Typer(help="Subscriptions: import, show, pause, resume and cancel them.", no_args_is_help=True)
 
 
+_MOST_TOLD = 50
+"""So many changes and so many warnings of an import are shown on screen."""
+
+
 @app.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="UTF-8 CSV with a header line.")],
     config: ConfigOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file; change nothing.")] = False,
+    allow_similar: Annotated[
+        bool, typer.Option("--allow-similar", help="Import new rows that look like known subscriptions.")
+    ] = False,
+    allow_overlap: Annotated[
+        bool,
+        typer.Option("--allow-overlap", help="Let a new bill_from charge days that are charged already."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Add or update subscriptions by reference: the whole file, or none of it."""
     from billing.app.decisions import actor
-    from billing.app.importing import import_csv
+    from billing.app.importing import Permissions, import_csv
     from billing.app.runtime import utc_now
     from billing.core.plurals import counted
     from billing.errors import ImportRejected, UsageError
@@ -43,7 +54,8 @@ def import_file(
         raise UsageError(f"{file}: {error.strerror}") from None
     with opened, store(config) as (loaded, db):
         try:
-            result = import_csv(db, opened, loaded.settings, utc_now(), actor(), dry_run=dry_run)
+            allow = Permissions(allow_similar, allow_overlap)
+            result = import_csv(db, opened, loaded.settings, utc_now(), actor(), dry_run=dry_run, allow=allow)
         except ImportRejected as error:
             if json:
                 print_json({"added": 0, "updated": 0, "unchanged": 0, "faults": list(error.faults)})
@@ -53,8 +65,14 @@ def import_file(
             raise typer.Exit(error.exit_code) from None
     counts = {"added": result.added, "updated": result.updated, "unchanged": result.unchanged}
     if json:
-        print_json({**counts, "dry_run": dry_run, "faults": []})
+        told = {"changes": result.changes, "warnings": result.warnings}
+        print_json({**counts, "dry_run": dry_run, "faults": [], **told})
     else:
+        for line in (*result.changes[:_MOST_TOLD], *result.warnings[:_MOST_TOLD]):
+            print(line)
+        more = max(0, len(result.changes) - _MOST_TOLD) + max(0, len(result.warnings) - _MOST_TOLD)
+        if more:
+            print(f"… and {more} more; --json has them all")
         would = "would be " if dry_run else ""
         print(", ".join(f"{count} {would}{what}" for what, count in counts.items()))
 

@@ -218,6 +218,12 @@ def mark_restored(config: ConfigOption = None) -> None:
     print("marked as restored from a backup: the next cycle checks Mileston before it charges")
 
 
-@_database_app.callback()
-def _only_commands() -> None:
-    """Makes `mark-restored` a subcommand although it is the only one."""
+@_database_app.command("trust")
+def trust(config: ConfigOption = None) -> None:
+    """Say that nothing is missing in a database that may be a copy: the next cycle charges again."""
+    from billing.app.backup import trust_by_hand
+    from billing.app.runtime import utc_now
+
+    with store(config) as (_, db):
+        doubted = trust_by_hand(db, utc_now())
+    print("the database is trusted: the next cycle charges again" if doubted else "nothing was doubted")

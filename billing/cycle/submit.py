@@ -14,7 +14,7 @@ from billing.cycle.reconcile import read_named
 from billing.lifecycle import payments as lifecycle
 from billing.lifecycle import sending
 from billing.lifecycle.sending import Result, Written
-from billing.store import payments, runs
+from billing.store import identity, payments, runs
 from billing.store.rows import PlannedPayment
 from billing.store.tx import Tx
 
@@ -107,6 +107,7 @@ class _Feed:
             held += len(lifecycle.hold(tx, self.ctx.actor, now, over, refused))
             if admitted:
                 deadline = send_by + timedelta(seconds=self.ctx.settings.mileston.timeout_seconds)
+                identity.bind_namespace(tx, self.ctx.settings.mileston.namespace)
                 sending.begin_sending(tx, self.ctx.run_id, admitted, now, deadline, deadline)
                 return admitted, held
 

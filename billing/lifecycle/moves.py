@@ -18,6 +18,7 @@ _P = payments.c
 class PaymentValues(TypedDict, total=False):
     """What a change of state may set besides the state."""
 
+    amount_micros: int
     cause: str
     attention: str
     run_id: str | None

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol, TypedDict, TypeVar
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from billing.core.dunning import first_dunning_on
 from billing.core.event_text import EventAction
+from billing.core.money import format_amount
 from billing.core.reconciling import PROOF, VANISHED
 from billing.core.states import NoticeKind, PaymentState, check_transition
 from billing.lifecycle import notices
@@ -260,11 +261,23 @@ def release(
 
 
 def resolve(
-    tx: Tx, actor: str, now: datetime, today: date, old: PaymentState, found: Found, reason: str
+    tx: Tx,
+    actor: str,
+    now: datetime,
+    today: date,
+    old: PaymentState,
+    found: Found,
+    reason: str,
+    amount_micros: int | None = None,
 ) -> int:
-    """An unknown or parked payment that a person found at Mileston; returns how many notices were queued."""
+    """An unknown or parked payment that a person found at Mileston; returns how many notices were queued.
+
+    With `amount_micros` the person vouches for a record of that amount: it becomes the payment's.
+    """
     queued = open_payments(tx, actor, now, today, old, [found], EventAction.RESOLVED)
     set_values(tx, found.row.id, now, attention="")
+    if amount_micros is not None:
+        set_values(tx, found.row.id, now, amount_micros=amount_micros)
     if reason:
         record(tx, [about_payment(now, actor, EventAction.RESOLVED, found.row, reason)])
     return queued
@@ -325,3 +338,40 @@ def replace_remote(tx: Tx, actor: str, now: datetime, row: PaymentRef, old: str,
         return False
     record(tx, [about_payment(now, actor, EventAction.REPLACED, row, f"a duplicate counts now: {new}")])
     return True
+
+
+_UNSENT = (PaymentState.PLANNED, PaymentState.HELD, PaymentState.REJECTED)
+
+
+def reprice(tx: Tx, actor: str, now: datetime, subscription_id: int, amount_micros: int) -> int:
+    """What does not exist at Mileston takes a new price; returns how many payments did."""
+    unsent = (_P.subscription_id == subscription_id) & _P.state.in_([state.value for state in _UNSENT])
+    query = select(_P.id, _P.subscription_id, _P.amount_micros).where(
+        unsent, _P.amount_micros != amount_micros
+    )
+    rows = {row.id: row for row in tx.execute(query.with_for_update())}
+    if not rows:
+        return 0
+    statement = (
+        update(payments)
+        .where(_P.id.in_(rows), _P.state.in_([state.value for state in _UNSENT]))
+        .values(amount_micros=amount_micros, updated_at=now)
+        .returning(_P.id)
+    )
+    changed = [rows[row_id] for row_id in tx.execute(statement).scalars()]
+    new = format_amount(amount_micros)
+    record(
+        tx,
+        [
+            event(
+                now,
+                actor,
+                EventAction.CHANGED,
+                f"amount: {format_amount(row.amount_micros)} USDC -> {new} USDC",
+                subscription_id=row.subscription_id,
+                payment_id=row.id,
+            )
+            for row in changed
+        ],
+    )
+    return len(changed)

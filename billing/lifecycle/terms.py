@@ -13,17 +13,23 @@ from billing.core.periods import Interval
 from billing.core.reminders import ReminderSettings, first_reminder_on
 from billing.core.schedule import Terms
 from billing.core.states import SubscriptionStatus
+from billing.core.terms_change import Agreement as Shown
+from billing.core.terms_change import FirstPeriod, changes, first_allowed_period, next_charge, past_periods
+from billing.lifecycle.payments import reprice
 from billing.store import payments, subscriptions
 from billing.store.bulk import upsert_rows
 from billing.store.events import event, record
 from billing.store.models import subscriptions as table
 from billing.store.rows import Subscription
+from billing.store.subscriptions import terms_of
 from billing.store.tx import Tx
 
 
 class Agreement(Protocol):
     """What a subscriber agreed on. `amount` is in micro-USDC; `starts_on` is the anchor."""
 
+    @property
+    def line(self) -> int: ...
     @property
     def reference(self) -> str: ...
     @property
@@ -72,75 +78,161 @@ class StoredTerms(TypedDict):
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Put:
-    """The references that were added and changed, and how many were as they are already."""
+    """What became of a batch: references added and changed, and how many were as they are already.
+
+    `told` are sentences for people: what changes, field by field, and the next charge of each changed
+    subscription. `past` counts the past periods that will be billed. `faults` are changes that are refused.
+    """
 
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     unchanged: int = 0
+    told: list[str] = field(default_factory=list)
+    past: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What terms are judged by. `today` is the business date; overlap needs a person's permission."""
+
+    today: date
+    reminders: ReminderSettings
+    catch_up_limit: int
+    allow_overlap: bool = False
 
 
 _KEPT = ("id", "created_at")
 _TIMES = ("created_at", "updated_at")
 
 
-def put(tx: Tx, actor: str, now: datetime, batch: Sequence[Agreement], reminders: ReminderSettings) -> Put:
-    """Add what is new by its reference, and change what is known; a known one is never billed backwards."""
+def put(tx: Tx, actor: str, now: datetime, batch: Sequence[Agreement], rules: Rules) -> Put:
+    """Add what is new by its reference, and change what is known.
+
+    No new period begins inside charged days, whatever changes (`core.terms_change`), and what does not
+    exist at Mileston yet takes the new price.
+    """
     known = subscriptions.by_references(tx, [row.reference for row in batch])
-    billed = payments.last_due_on(tx, [row.id for row in known.values()]) if known else {}
-    stored: list[StoredTerms] = []
-    added, changed, lines, unchanged = [], [], [], 0
+    charged = payments.charged_through(tx, [row.id for row in known.values()]) if known else {}
+    done, stored, lines = Put(), [], []
     for row in batch:
         old = known.get(row.reference)
-        new = _stored(row, old, billed.get(old.id) if old is not None else None, reminders, now)
+        begins = _begin(row, old, charged.get(old.id) if old is not None else None, rules)
+        if begins.refusal is not None:
+            done.faults.append(f"{place_of(row)}, column bill_from: {begins.refusal}")
+            continue
+        new = _stored(row, old, begins.n, rules.reminders, now)
         if old is None:
-            added.append(row.reference)
+            done.added.append(row.reference)
         elif all(getattr(old, key) == value for key, value in new.items() if key not in _TIMES):
-            unchanged += 1
+            done.unchanged += 1
             continue
         else:
-            changed.append(row.reference)
-            lines.append(event(now, actor, EventAction.CHANGED, "imported again", subscription_id=old.id))
+            done.changed.append(row.reference)
+            fields = "; ".join(map(str, changes(_before(old), _after(row)))) or "imported again"
+            lines.append(
+                event(now, actor, EventAction.CHANGED, _without_people(fields), subscription_id=old.id)
+            )
+            reprice(tx, actor, now, old.id, row.amount)
+            done.told.append(_told(row, fields, begins, new, rules.today))
+        if warning := _past(row, new, rules):
+            done.past.append(f"{row.reference}: {warning}")
         stored.append(new)
     upsert_rows(tx, table, stored, "reference", _KEPT)
-    if added:
-        ids = subscriptions.ids_of(tx, added)
+    if done.added:
+        ids = subscriptions.ids_of(tx, done.added)
         lines += [event(now, actor, EventAction.ADDED, "imported", subscription_id=row_id) for row_id in ids]
     record(tx, lines)
-    return Put(added, changed, unchanged)
+    return done
+
+
+def place_of(row: Agreement) -> str:
+    return f"line {row.line}"
+
+
+def _told(row: Agreement, fields: str, begins: FirstPeriod, new: StoredTerms, today: date) -> str:
+    terms = _after(row).terms(new["cancel_on"])
+    parts = [fields, next_charge(_after(row), terms, new["next_period"], today), begins.sentence()]
+    return f"{row.reference}: " + "; ".join(part for part in parts if part)
+
+
+def _past(row: Agreement, new: StoredTerms, rules: Rules) -> str | None:
+    if new["status"] != SubscriptionStatus.ACTIVE or new["next_due_on"] is None:
+        return None
+    terms = _after(row).terms(new["cancel_on"])
+    return past_periods(_after(row), terms, new["next_period"], rules.today, rules.catch_up_limit).warning()
+
+
+def _without_people(fields: str) -> str:
+    """The log names which field of a person changed, and not what it says."""
+    shown = []
+    for part in fields.split("; "):
+        name, colon, _ = part.partition(":")
+        shown.append(f"{name} changed" if colon and name in ("name", "email", "wallet_address") else part)
+    return "; ".join(shown)
+
+
+def _before(old: Subscription) -> Shown:
+    return Shown(
+        old.plan,
+        old.name,
+        old.email,
+        old.amount_micros,
+        terms_of(old).interval,
+        old.anchor_on,
+        old.bill_from,
+        old.ends_on,
+        old.wallet_address,
+        old.locale,
+    )
+
+
+def _after(row: Agreement) -> Shown:
+    return Shown(
+        row.plan,
+        row.name,
+        row.email,
+        row.amount,
+        row.interval,
+        row.starts_on,
+        row.bill_from,
+        row.ends_on,
+        row.wallet_address,
+        row.locale,
+    )
 
 
 # Of a hundred thousand subscriptions few have a calendar of their own.
-_first_period = lru_cache(maxsize=4096)(Terms.first_period)
 _next_due_on = lru_cache(maxsize=4096)(Terms.next_due_on)
+_first_period = lru_cache(maxsize=4096)(Terms.first_period)
 
 
-def _floor(old: Subscription | None, last_billed: date | None) -> date | None:
-    """The first day that changed terms may bill: after all that was billed, or passed over by a pause."""
-    passed = [last_billed] if last_billed else []
-    if old is not None:
-        terms = subscriptions.terms_of(old)
-        if old.next_period > terms.first_period():
-            passed.append(terms.due_on(old.next_period - 1))
-    return max(passed) + timedelta(days=1) if passed else None
+def _begin(row: Agreement, old: Subscription | None, charged: date | None, rules: Rules) -> FirstPeriod:
+    """The first period under these terms: of a new subscription, of unchanged terms, of changed ones."""
+    terms = Terms(row.starts_on, row.interval, row.bill_from, row.ends_on, old.cancel_on if old else None)
+    if old is None:
+        n = _first_period(terms)
+        return FirstPeriod(n, _next_due_on(terms, n))
+    before = terms_of(old)
+    if before == terms:
+        return FirstPeriod(old.next_period, _next_due_on(terms, old.next_period))
+    passed = None
+    if old.next_period > before.first_period():
+        # All that was billed, or passed over by a pause, is dealt with.
+        passed = before.due_on(old.next_period - 1) + timedelta(days=1)
+    new_bill_from = row.bill_from if row.bill_from != old.bill_from else None
+    return first_allowed_period(terms, charged, new_bill_from, rules.allow_overlap, passed)
 
 
 def _stored(
-    row: Agreement,
-    old: Subscription | None,
-    last_billed: date | None,
-    reminders: ReminderSettings,
-    now: datetime,
+    row: Agreement, old: Subscription | None, period: int, reminders: ReminderSettings, now: datetime
 ) -> StoredTerms:
-    """What is stored for a line. A known subscription keeps its status and is never billed backwards."""
+    """What is stored of an agreement. A known subscription keeps its status."""
     cancel_on = old.cancel_on if old is not None else None
     terms = Terms(row.starts_on, row.interval, row.bill_from, row.ends_on, cancel_on)
     status = old.status if old is not None else SubscriptionStatus.ACTIVE.value
-    if old is not None and subscriptions.terms_of(old) == terms:
-        period = old.next_period
-    else:
-        period = _first_period(terms, _floor(old, last_billed))
     next_due = _next_due_on(terms, period)
     if status == SubscriptionStatus.CANCELLED:
         next_due = None

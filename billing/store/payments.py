@@ -94,14 +94,26 @@ def attempts_of(tx: Tx, payment_id: int) -> list[Attempt]:
     return cast("list[Attempt]", list(tx.execute(query)))
 
 
-def last_due_on(tx: Tx, subscription_ids: Sequence[int]) -> dict[int, date]:
-    """The latest due date that already has a payment, by subscription."""
+CHARGED = (
+    PaymentState.PLANNED,
+    PaymentState.SENDING,
+    PaymentState.OPEN,
+    PaymentState.UNKNOWN,
+    PaymentState.PARKED,
+    PaymentState.HELD,
+    PaymentState.PAID,
+)
+"""States in which the days of a payment's period are charged; one that was given up charges none."""
+
+
+def charged_through(tx: Tx, subscription_ids: Sequence[int]) -> dict[int, date]:
+    """The last day that is charged, by subscription."""
     query = (
-        select(_P.subscription_id, func.max(_P.due_on).label("due_on"))
-        .where(_P.subscription_id.in_(subscription_ids))
+        select(_P.subscription_id, func.max(_P.period_end_on).label("day"))
+        .where(_P.subscription_id.in_(subscription_ids), _P.state.in_([state.value for state in CHARGED]))
         .group_by(_P.subscription_id)
     )
-    return {row.subscription_id: row.due_on for row in tx.execute(query)}
+    return {row.subscription_id: row.day for row in tx.execute(query)}
 
 
 def count_by_state(tx: Tx) -> dict[str, tuple[int, int]]:

@@ -103,6 +103,12 @@ def named_page(tx: Tx, after_id: int, limit: int) -> list[LostPayment]:
     return cast("list[LostPayment]", list(tx.execute(query)))
 
 
+def owners_of(tx: Tx, remote_id: str, marker: str) -> list[int]:
+    """The payments of ours that this remote id or this marker belongs to."""
+    query = select(_P.id).where((_P.remote_id == remote_id) | (_P.marker == marker))
+    return list(tx.execute(query).scalars())
+
+
 def claimed_ids(tx: Tx, remote_ids: Sequence[str]) -> set[str]:
     """Which of these remote records stand for a payment of ours, in whatever state."""
     found: set[str] = set()

@@ -8,6 +8,7 @@ from typing import TypedDict, cast
 
 from sqlalchemy import func, select
 
+from billing.core.likeness import Known
 from billing.core.periods import Interval, Unit
 from billing.core.schedule import Terms
 from billing.core.states import SubscriptionStatus
@@ -115,3 +116,10 @@ def listed() -> Listing[Subscription]:
 
 def count(tx: Tx) -> int:
     return tx.execute(select(func.count()).select_from(subscriptions)).scalar_one()
+
+
+def likenesses(tx: Tx) -> Iterator[Known]:
+    """What likeness concerns of every subscription, streamed."""
+    query = select(_S.reference, _S.email, _S.plan, _S.anchor_on).execution_options(yield_per=1000)
+    for row in tx.execute(query):
+        yield Known(row.reference, row.email, row.plan, row.anchor_on)

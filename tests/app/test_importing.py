@@ -13,12 +13,12 @@ from sqlalchemy import select
 
 from billing.app import decisions, importing
 from billing.app.csv_rows import REQUIRED
-from billing.app.importing import ImportResult, import_csv
+from billing.app.importing import ImportResult, Permissions, import_csv
 from billing.config import Settings
 from billing.core.states import SubscriptionStatus
 from billing.cycle.plan import decide
 from billing.errors import ImportRejected
-from billing.store import subscriptions
+from billing.store import payments, subscriptions
 from billing.store.connection import Database
 from billing.store.models import events
 from billing.store.schema import migrate
@@ -183,7 +183,7 @@ def test_a_file_that_is_none_is_refused(db: Database, content: bytes) -> None:
 
 def test_a_dry_run_tells_the_same_and_stores_nothing(db: Database) -> None:
     load(db)
-    rows = [{"amount": "20.00"}, {"reference": "new"}]
+    rows = [{"amount": "20.00"}, {"reference": "new", "email": "new@example.org"}]
     assert counts(load(db, *rows, dry_run=True)) == (1, 1, 0)
     assert (size(db), row_of(db).amount_micros, len(log(db))) == (1, 19_900_000, 1)
     assert counts(load(db, *rows)) == (1, 1, 0)
@@ -241,13 +241,13 @@ def test_a_new_amount_holds_from_the_next_payment_on(db: Database) -> None:
 @pytest.mark.parametrize(
     ("terms", "due_on"),
     [
-        ({"starts_on": "2025-01-15"}, "2026-02-15"),  # an earlier anchor
-        ({"starts_on": "2026-01-31", "interval": "1 week"}, "2026-02-07"),
+        ({"starts_on": "2025-01-15"}, "2026-03-15"),  # 31 January to 27 February is charged already
+        ({"starts_on": "2026-01-31", "interval": "1 week"}, "2026-02-28"),
         ({"starts_on": "2026-01-30"}, "2026-02-28"),
-        ({"starts_on": "2026-02-01"}, "2026-02-01"),
-        ({"starts_on": "2020-01-31", "interval": "1 day"}, "2026-02-01"),
+        ({"starts_on": "2026-02-01"}, "2026-03-01"),
+        ({"starts_on": "2020-01-31", "interval": "1 day"}, "2026-02-28"),
         ({"starts_on": "2026-06-10"}, "2026-06-10"),
-        ({"bill_from": "2020-01-01"}, "2026-02-28"),
+        ({"bill_from": "2026-03-05"}, "2026-03-31"),
     ],
 )
 def test_new_terms_never_bill_backwards(db: Database, terms: dict[str, str], due_on: str) -> None:
@@ -255,6 +255,57 @@ def test_new_terms_never_bill_backwards(db: Database, terms: dict[str, str], due
     billed(db, "2026-01-31", 0)
     load(db, terms)
     assert row_of(db).next_due_on == D(due_on)
+
+
+@only_sqlite
+def test_a_day_is_charged_twice_by_permission_alone(db: Database) -> None:
+    load(db)
+    billed(db, "2026-01-31", 0)
+    with pytest.raises(ImportRejected, match="charged already") as refused:
+        load(db, {"bill_from": "2020-01-01"})
+    assert "--allow-overlap" in str(refused.value)
+    load(db, {"bill_from": "2026-02-10", "starts_on": "2026-02-10"}, allow=Permissions(overlap=True))
+    assert row_of(db).next_due_on == D("2026-02-10")
+
+
+@only_sqlite
+def test_what_is_not_at_mileston_yet_takes_the_new_price(db: Database) -> None:
+    load(db)
+    row = row_of(db)
+    states = ("planned", "held", "rejected", "open", "unknown")
+    for n, state in enumerate(states):
+        a_payment(db, row.id, D("2026-01-31") - n * timedelta(days=31), state=state)
+    load(db, {"amount": "12.00"})
+    with db.read() as tx:
+        prices = {p.state: p.amount_micros for p in payments.listing(tx)}
+    assert prices == {
+        "planned": 12_000_000,
+        "held": 12_000_000,
+        "rejected": 12_000_000,
+        "open": 19_900_000,
+        "unknown": 19_900_000,
+    }
+
+
+@only_sqlite
+def test_a_new_row_that_looks_like_a_known_subscription_is_asked_about(db: Database) -> None:
+    load(db, {"reference": "00417"})
+    new = {"reference": "417", "email": "else@example.org", "plan": "Other"}
+    with pytest.raises(ImportRejected, match="looks like the known '00417'"):
+        load(db, new)
+    load(db, new, allow=Permissions(similar=True))
+    assert size(db) == 2
+
+
+@only_sqlite
+def test_a_change_is_told_field_by_field_with_the_next_charge(db: Database) -> None:
+    load(db)
+    billed(db, "2026-01-31", 0)
+    told = load(db, {"amount": "25.00"}, dry_run=True).changes
+    assert told == [
+        "acme: amount: 19.90 USDC -> 25.00 USDC; next charge: 25.00 USDC on 2026-02-28, "
+        "for 2026-02-28 to 2026-03-30"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -367,7 +418,7 @@ def test_any_bytes_are_imported_or_refused(memory: Database, content: bytes) -> 
         added = import_csv(memory, io.BytesIO(content), SETTINGS, NOW, "person:zoe", dry_run=True).added
     except ImportRejected as refused:
         faults = [*refused.faults]
-    good = content.removeprefix(b"\xef\xbb\xbf").startswith(HEADER.strip())
+    good = content.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n,; ").startswith(HEADER.strip())
     assert faults or good
     assert added <= content.count(b"acme") + content.count(b"other")
     assert size(memory) == 0

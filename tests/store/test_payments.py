@@ -183,13 +183,14 @@ def test_an_empty_store_sums_to_nothing(db: Database) -> None:
         assert needs.count_payments(connection) == 0
 
 
-def test_the_last_due_date_that_has_a_payment(db: Database) -> None:
+def test_the_last_day_that_is_charged(db: Database) -> None:
     acme, other, none = (a_subscription(db, name) for name in ("acme", "other", "none"))
     a_payment(db, acme, TODAY)
     a_payment(db, acme, TODAY + DAY, state="void")
     a_payment(db, other, TODAY - DAY, reference="other")
     with db.read() as connection:
-        assert payments.last_due_on(connection, [acme, other, none]) == {
-            acme: TODAY + DAY,
-            other: TODAY - DAY,
+        ends = {p.due_on: p.period_end_on for p in payments.listing(connection)}
+        assert payments.charged_through(connection, [acme, other, none]) == {
+            acme: ends[TODAY],  # what was voided charges no day
+            other: ends[TODAY - DAY],
         }
