@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, BinaryIO, Protocol
@@ -15,6 +15,7 @@ from billing.app.csv_text import csv_text, explain_bytes
 from billing.core.fields import read_field
 from billing.core.likeness import fold
 from billing.core.periods import Interval
+from billing.core.wrecked import wrecked_reference
 from billing.errors import BillingError
 
 REQUIRED = ("reference", "plan", "name", "email", "amount", "interval", "starts_on")
@@ -92,11 +93,23 @@ def unguarded(cell: str) -> str:
     return cell[1:] if _GUARDED.match(cell) else cell
 
 
-def read_rows(file: BinaryIO, faults: list[str], *, allow_similar: bool = False) -> Iterator[SubscriptionRow]:
+def _nothing_known(_reference: str) -> bool:
+    return False
+
+
+def read_rows(
+    file: BinaryIO,
+    faults: list[str],
+    *,
+    allow_similar: bool = False,
+    is_known: Callable[[str], bool] = _nothing_known,
+) -> Iterator[SubscriptionRow]:
     """Good rows one by one; every fault is appended to `faults` as `line N, column C: reason`.
 
     The first line that is not blank names the columns. Nothing is kept but the references, to find doubles,
-    and, unless `allow_similar`, those that look alike. After the first thousand faults the reading stops.
+    and, unless `allow_similar`, those that look alike. `is_known` is asked, seldom, about a reference that
+    looks wrecked or like another one: what was imported once is not asked about again. After the first
+    thousand faults the reading stops.
     """
     csv.field_size_limit(_LONGEST_CELL)
     try:
@@ -109,7 +122,7 @@ def read_rows(file: BinaryIO, faults: list[str], *, allow_similar: bool = False)
     columns = _header(reader, text.skipped + 1, faults)
     if columns is None:
         return
-    rows = _Rows(columns, text.separator, faults, allow_similar)
+    rows = _Rows(columns, text.separator, faults, allow_similar, is_known)
     while True:
         if len(faults) >= _MOST_FAULTS:
             faults[_MOST_FAULTS:] = [f"and maybe more: reading stopped after {_MOST_FAULTS} faults"]
@@ -225,11 +238,19 @@ def _last_column(columns: list[str], taken: list[str], separator: str) -> str:
 class _Rows:
     """Turns cells into rows, and remembers what must not come twice."""
 
-    def __init__(self, columns: list[str], separator: str, faults: list[str], allow_similar: bool) -> None:
+    def __init__(
+        self,
+        columns: list[str],
+        separator: str,
+        faults: list[str],
+        allow_similar: bool,
+        is_known: Callable[[str], bool],
+    ) -> None:
         self._present = frozenset(columns)
         self._separator = separator
         self._faults = faults
         self._allow_similar = allow_similar
+        self._is_known = is_known
         self._known: dict[str, dict[str, Any]] = {name: {} for name in columns}
         """By column, in the header's order: cells that were read before, and their values."""
         self._lines: dict[str, int] = {}
@@ -290,7 +311,10 @@ class _Rows:
             if column in OPTIONAL:
                 return None
             raise ValueError("it is empty")
-        return read_field(column, text, allow_similar=self._allow_similar)
+        vouched = self._allow_similar
+        if column == "reference" and not vouched and wrecked_reference(text):
+            vouched = self._is_known(text)
+        return read_field(column, text, allow_similar=vouched)
 
     def _double(self, row: SubscriptionRow) -> str | None:
         """What to say of a reference that stands in the file already, or one that looks like it does."""
@@ -301,7 +325,7 @@ class _Rows:
         if self._allow_similar:
             return None
         alike = self._folded.setdefault(fold(row.reference), row.reference)
-        if alike != row.reference:
+        if alike != row.reference and not (self._is_known(alike) and self._is_known(row.reference)):
             return (
                 f"{place} looks like {alike!r} on line {self._lines[alike]}; correct one, or import it with "
                 "--allow-similar if they are two subscriptions"

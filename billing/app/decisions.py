@@ -145,8 +145,8 @@ async def _delete_remote(gateway: Gateway, row: PaymentOfSubscription) -> None:
         if each.status is not RemoteStatus.UNPAID or not is_ours(row, each):
             raise UsageError(
                 f"the record {each.remote_id} at Mileston is not an unpaid record of exactly payment "
-                f"{row.id} (its amount, e-mail, date or status differs), so it is not deleted; delete it there, then "
-                "void the payment again"
+                f"{row.id} (its amount, e-mail, date or status differs), so it is not deleted; delete it "
+                "there, then void the payment again"
             )
     for each in there:
         await gateway.delete(each.remote_id)

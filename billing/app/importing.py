@@ -67,7 +67,12 @@ def import_csv(
     try:
         with db.transaction() as tx:
             looks = not allow.similar and subscriptions.count(tx) > 0
-            for batch in _batches(read_rows(file, faults, allow_similar=allow.similar)):
+
+            def is_known(reference: str) -> bool:
+                return bool(subscriptions.by_references(tx, [reference]))
+
+            read = read_rows(file, faults, allow_similar=allow.similar, is_known=is_known)
+            for batch in _batches(read):
                 rows = _completed(tx, batch, faults)
                 if not faults:
                     added = _put(tx, rows, rules, now, actor, result, faults)

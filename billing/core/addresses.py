@@ -50,9 +50,9 @@ def same_mailbox(address: str) -> str:
 def _ascii_host(host: str) -> str:
     if host.isascii():
         return host.lower()
-    import idna
+    from email_validator import EmailNotValidError, validate_email
 
     try:
-        return idna.encode(host, uts46=True).decode("ascii").lower()
-    except idna.IDNAError:
+        return validate_email(f"x@{host}", check_deliverability=False).ascii_domain.lower()
+    except EmailNotValidError:
         return host.casefold()

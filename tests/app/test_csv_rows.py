@@ -343,6 +343,29 @@ def test_a_person_may_vouch_for_a_reference_that_looks_wrecked_but_not_for_the_r
     assert [fault.partition(": ")[0] for fault in faults] == ["line 3, column amount", "line 4, column name"]
 
 
+def test_what_is_known_already_is_not_asked_about_again() -> None:
+    content = csv_file(*[{"reference": reference} for reference in ("00417", "417", "4.17E+02", "1-Mar")])
+    asked: list[str] = []
+
+    def is_known(reference: str) -> bool:
+        asked.append(reference)
+        return reference != "1-Mar"
+
+    faults: list[str] = []
+    rows = list(read_rows(io.BytesIO(content), faults, is_known=is_known))
+    assert [row.reference for row in rows] == ["00417", "417", "4.17E+02"]
+    assert [fault.partition(": ")[0] for fault in faults] == ["line 5, column reference"]
+    assert asked == ["00417", "417", "4.17E+02", "1-Mar"]
+
+
+@pytest.mark.parametrize("known", ["00417", "417"])
+def test_of_two_that_look_alike_one_new_one_is_enough_to_ask(known: str) -> None:
+    faults: list[str] = []
+    content = csv_file({"reference": "00417"}, {"reference": "417"})
+    list(read_rows(io.BytesIO(content), faults, is_known=lambda reference: reference == known))
+    assert len(faults) == 1
+
+
 def test_twice_the_same_reference_is_no_matter_of_likeness() -> None:
     faults: list[str] = []
     list(read_rows(io.BytesIO(csv_file({}, {})), faults, allow_similar=True))
