@@ -23,6 +23,10 @@ _STARTS = 20
 _NO_ANSWER = (OSError, http.client.HTTPException)
 
 
+FOREIGN = "somebody@elsewhere.example"
+"""Whose records `Sandbox.add_foreign` makes."""
+
+
 class Sandbox:
     """The sandbox, which can be killed and started again at the same address with the same records."""
 
@@ -129,6 +133,20 @@ class Sandbox:
             self._call("POST", f"recurring-payment/create?businessName={COPIER}", body, headers)
             return True
         return False
+
+    def add_foreign(self, business: str) -> None:
+        """A record that somebody else makes in the same business."""
+        body = {
+            "amount": "1.00",
+            "subscriptionName": "Made by hand",
+            "subscriberFullName": "Somebody Else",
+            "subscriberEmail": FOREIGN,
+            "recurringDate": "2026-01-05T00:00:00.000Z",
+            "recurringInterval": 30,
+        }
+        headers = {"apikey": "sandbox-key", "businessid": business}
+        with suppress(*_NO_ANSWER, ValueError):
+            self._call("POST", "recurring-payment/create?businessName=by-hand", body, headers)
 
     def _call(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
         request = urllib.request.Request(
