@@ -112,9 +112,15 @@ _EXAMPLES = "write for example 'sqlite:///var/billing.db' or 'postgresql://user@
 
 
 def _make_private_file(path: Path) -> None:
+    """Make the file if it is missing, and never touch one that is there.
+
+    Closing any descriptor of a file drops all POSIX locks that this process holds on it, SQLite's own too:
+    another process could then write in the middle of our transaction.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise StoreError(
             f"the database {path} can't be opened: {error.strerror}; check database.url and its permissions"
