@@ -1,0 +1,16 @@
+"""The doctor's look at the clock: does it agree with the API's?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from billing.core.clock import clock_problem
+from billing.cycle.context import Gateway
+
+
+def api_clock_faults(gateway: Gateway, quiet_seconds: float) -> Iterator[tuple[str, str]]:
+    """What is wrong, as the latest answer of the API showed it, and what to do about it."""
+    # Of the gateways only the one that speaks HTTP is told a time.
+    problem = clock_problem(getattr(gateway, "clock_skew_seconds", None), quiet_seconds)
+    if problem:
+        yield problem, "set the clock: timedatectl set-ntp true"
