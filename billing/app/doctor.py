@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from billing.app.clock_check import api_clock_faults
 from billing.app.permissions import directory_faults, private_file_faults, same_owner_faults
 from billing.app.runtime import (
     api_at,
@@ -261,7 +262,9 @@ async def _ask(config: Config, settings: Settings, well: str) -> list[Finding]:
                 advice = "copy the key and the business id again from Mileston's dashboard"
             return [Finding("key", False, str(error), advice)]
     asked = Finding("key", True, f"{well}: {settings.mileston.recurring_payment_url or 'Mileston'}")
-    return [asked, *_strangers(config, remotes)]
+    clock = api_clock_faults(gateway, settings.reconcile.quiet_seconds)
+    agrees = _faults("clock", clock, "it agrees with the payments API's")
+    return [asked, *agrees, *_strangers(config, remotes)]
 
 
 def _strangers(config: Config, remotes: list[RemotePayment]) -> Iterator[Finding]:

@@ -30,6 +30,11 @@ class Gateway(Protocol):
 
     def checkout_url(self, remote_id: str) -> str: ...
 
+    @property
+    def clock_skew_seconds(self) -> float | None:
+        """How far our clock is ahead of the API's (behind: negative); None if it has told no time."""
+        ...
+
 
 class Transport(Protocol):
     """Hands over rendered mail. `send` raises MailError if the channel as a whole is down."""

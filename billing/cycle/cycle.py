@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 
+from billing.core.clock import clock_problem
 from billing.cycle.context import Context
 from billing.cycle.deliver import deliver
 from billing.cycle.digest import digest
@@ -64,6 +65,9 @@ async def run_cycle(ctx: Context, steps: Sequence[Step] = STEPS) -> Report:
 def _close(ctx: Context) -> Report:
     report = ctx.report
     now = ctx.clock()
+    skewed = clock_problem(ctx.gateway.clock_skew_seconds, ctx.settings.reconcile.quiet_seconds)
+    if skewed:
+        report.problems.append(skewed)
     with ctx.db.transaction() as tx:
         report.needs_a_person = needs.count_payments(tx)
         report.seconds = (now - ctx.began).total_seconds()

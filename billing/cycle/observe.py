@@ -60,7 +60,9 @@ def _wanted(tx: Tx, ctx: Context) -> _Wanted | None:
     largest = _largest(ctx)
     whole = first or doubted
     roomy = there + there // 4 + settings.page_size if whole else max(settings.page_size, 2 * unpaid)
-    lost = tuple(map(remote_checks.lost_create, remote_checks.oldest_unknown(tx))) if looks else ()
+    # Whatever the list is read for, every unknown payment is judged by it: so it must reach them all. One
+    # that is too short would take an earlier look's proof back, again and again.
+    lost = tuple(map(remote_checks.lost_create, remote_checks.oldest_unknown(tx)))
     return _Wanted(min(roomy, largest), whole, lost, not (unpaid or looks or doubted))
 
 

@@ -7,6 +7,7 @@ import json
 import ssl
 from collections.abc import Sequence
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Generic
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from billing.config.schema import Mileston
+from billing.core.clock import skew_seconds
 from billing.core.outcomes import CreateOutcome, OutcomeKind
 from billing.gateway.addresses import base_url
 from billing.gateway.errors import CallFailed, Unauthorized
@@ -43,6 +45,27 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _NOTHING = b"{}"
 
 
+class ServerClock:
+    """What the latest answer showed of the server's clock.
+
+    `skew_seconds` is how far ours is ahead (behind: negative); None until an answer tells a time.
+    """
+
+    def __init__(self) -> None:
+        self.skew_seconds: float | None = None
+
+    def note(self, reply: Reply, clock: Clock) -> None:
+        told = reply.headers.get("Date", "")
+        if not told or "Age" in reply.headers:  # a cache's answer has the time when it was made
+            return
+        try:
+            theirs = parsedate_to_datetime(told)
+        except (ValueError, OverflowError):
+            return
+        if theirs.tzinfo is not None:
+            self.skew_seconds = skew_seconds(theirs, clock(), reply.seconds)
+
+
 class Endpoint(Generic[F]):
     """The calls of one resource.
 
@@ -50,9 +73,16 @@ class Endpoint(Generic[F]):
     the API did what was asked.
     """
 
-    def __init__(self, resource: Resource[F], wire: Wire, business_name: str) -> None:
+    def __init__(
+        self,
+        resource: Resource[F],
+        wire: Wire,
+        business_name: str,
+        server_clock: ServerClock | None = None,
+    ) -> None:
         self.resource = resource
         self.wire = wire
+        self._server_clock = server_clock or ServerClock()
         # The same for every create of a run, so made once.
         query = f"?businessName={quote(business_name, safe='')}" if resource.names_business else ""
         self._create_url = self._url("/create" + query)
@@ -78,7 +108,7 @@ class Endpoint(Generic[F]):
             self._create_name, "POST", self._create_url, self._create_path, body, _LARGEST_RECORD_BYTES
         )
         try:
-            reply = await self.wire.exchange(call, send_by)
+            reply = await self._exchanged(call, send_by)
         except Fault as fault:
             return outcome_of_fault(fault)
         except Unauthorized as error:
@@ -138,7 +168,7 @@ class Endpoint(Generic[F]):
     ) -> Reply:
         """Make a call that is not a create. Raises `CallFailed` but for 2xx, and 404 if that is allowed."""
         try:
-            reply = await self.wire.exchange(call)
+            reply = await self._exchanged(call)
         except Fault as fault:
             raise failure_of_fault(call.name, fault) from None
         except Unauthorized as error:
@@ -147,6 +177,11 @@ class Endpoint(Generic[F]):
         if 200 <= reply.status < 300 or (reply.status == 404 and may_be_absent):
             return reply
         raise failure_of_reply(call.name, reply, personal, self.wire.clock())
+
+    async def _exchanged(self, call: Call, send_by: datetime | None = None) -> Reply:
+        reply = await self.wire.exchange(call, send_by)
+        self._server_clock.note(reply, self.wire.clock)
+        return reply
 
     def _body(self, call: Call, reply: Reply) -> dict[str, Any]:
         body = json_object(reply)
@@ -210,11 +245,20 @@ class MilestonClient:
                 on_call=on_call,
                 ssl_context=ssl_context,
             )
-            return Endpoint(resource, wire, business_name)
+            return Endpoint(resource, wire, business_name, self._server_clock)
 
+        self._server_clock = ServerClock()
         self.recurring_payments = endpoint(RECURRING_PAYMENTS)
         self.payment_links = endpoint(PAYMENT_LINKS)
         self.invoices = endpoint(INVOICES)
+
+    @property
+    def clock_skew_seconds(self) -> float | None:
+        """How far our clock is ahead of the API's (behind: negative), as its latest answer showed.
+
+        None if no answer has told a time.
+        """
+        return self._server_clock.skew_seconds
 
     async def close(self) -> None:
         for each in (self.recurring_payments, self.payment_links, self.invoices):

@@ -84,6 +84,11 @@ class MilestonGateway:
         """True if it was deleted, False if there was none of that id. Raises `GatewayError`."""
         return await self._payments.delete(remote_id)
 
+    @property
+    def clock_skew_seconds(self) -> float | None:
+        """How far our clock is ahead of the API's (behind: negative); None if it has told no time."""
+        return self._client.clock_skew_seconds
+
     def checkout_url(self, remote_id: str) -> str:
         """The page where the subscriber pays."""
         return self._checkout + quote(remote_id, safe="")

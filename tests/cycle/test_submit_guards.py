@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from billing.config import load_config
 from billing.config.schema import Mileston
 from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest
 from billing.core.states import PaymentState
 from billing.cycle.plan import plan
+from billing.errors import ConfigError
 from billing.gateway.mileston import MilestonGateway
+from billing.gateway.sockets import SendGuard, Sockets
 from billing.lifecycle import sending
 from billing.lifecycle.moves import move
 from billing.lifecycle.sending import Result
@@ -174,6 +178,29 @@ def test_an_answer_about_another_payment_is_no_success() -> None:
     outcome = asyncio.run(_create_answered_with("RB-0000000000000002"))
 
     assert (outcome.kind, outcome.mismatch) == (OutcomeKind.UNKNOWN, True)
+
+
+def test_a_connection_is_reset_and_not_left_to_the_kernel() -> None:
+    async def scene(listener: socket.socket) -> None:
+        sockets = Sockets()
+        sockets.guard = SendGuard(lambda: START)
+        stream = await sockets.connect_tcp(*listener.getsockname())
+        other_end, _ = listener.accept()
+        await stream.aclose()
+        await asyncio.sleep(0)
+        with other_end, pytest.raises(ConnectionResetError):
+            other_end.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(scene(listener))
+
+
+def test_a_quiet_time_that_is_too_short_for_live_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('mileston.environment = "live"\nreconcile.quiet_seconds = 60', encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="needs 120 to 86400 seconds"):
+        load_config(path, {"MILESTON_API_KEY": "key", "MILESTON_BUSINESS_ID": "business"})
 
 
 def test_an_answer_about_this_payment_is_a_success() -> None:

@@ -68,6 +68,7 @@ class FakeGateway:
     """Nothing can be read or deleted."""
     meanwhile: Callable[[], None] = lambda: None
     """Happens while something is being read or deleted."""
+    clock_skew_seconds: float | None = None
     asked: builtins.list[str] = field(default_factory=list)
     """What was read or deleted, in words: `get r1`, `list`, `delete r1`."""
 

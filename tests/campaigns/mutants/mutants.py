@@ -287,6 +287,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "    if False:\n",
     ),
     _one(
+        "reset, not close",
+        _SENDING + "a_connection_is_reset_and_not_left_to_the_kernel",
+        "billing/gateway/sockets.py",
+        "        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)\n",
+        "",
+    ),
+    _one(
+        "quiet time in live",
+        _SENDING + "a_quiet_time_that_is_too_short_for_live_is_refused",
+        "billing/config/load.py",
+        "        if quiet < LEAST_LIVE_QUIET_SECONDS:\n",
+        "        if False:\n",
+    ),
+    _one(
         "cycle lock on the database",
         _STORE + "a_removed_lock_file_lets_no_second_cycle_in",
         "billing/store/lock.py",

@@ -68,6 +68,10 @@ class ModelGateway:
     def too_late(self, send_by: datetime) -> bool:
         return self._clock() >= send_by
 
+    @property
+    def clock_skew_seconds(self) -> float | None:
+        return None
+
     async def list(self, limit: int) -> builtins.list[RemotePayment]:
         reply = await self._read(lambda: self._api.list(limit), "list")
         if reply.status != 200 or reply.listed is None:
