@@ -150,7 +150,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "coverage proof",
         _RECONCILING + "a_list_that_is_cut_off_proves_no_absence",
         "billing/core/reconciling.py",
-        "    if not coverage.covers(lost.started_at):\n",
+        "    if not _is_covered(coverage, lost):\n",
         "    if False:\n",
     ),
     _one(
