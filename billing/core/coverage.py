@@ -147,7 +147,7 @@ class _Order:
             self._run_end = high
             self._run += 1
             self.chain = max(self.chain, self._run)
-        elif False:
+        elif high < self._run_end and low > self._end_before:
             self._run_end = high  # it takes the last one's place, and leaves more room behind it
 
     def missing(self, facts: _Facts) -> None:

@@ -256,12 +256,13 @@ def test_a_back_dated_due_date_is_not_covered_by_a_list_that_may_be_sorted_by_du
     assert covered(world, "newest first", 30, back_dated)
 
 
-def test_a_full_list_oldest_first_covers_what_is_older_once_the_last_change_is_refuted() -> None:
+@pytest.mark.parametrize("booked", [True, False])
+def test_a_full_list_oldest_first_covers_what_is_older_once_the_last_change_is_refuted(booked: bool) -> None:
     world = history(50)
     lost = Real("lost", 105, due=10)
     assert not covered(world, "oldest first", 30, lost)
     for n in range(0, 20, 2):  # paid later than those behind them were made
-        world[n] = replace(world[n], paid=400 - n)
+        world[n] = replace(world[n], paid=400 - n, booked=booked)
     assert covered(world, "oldest first", 30, lost)
     assert not covered(world, "oldest first", 30, Real("lost", 495, due=49))
 
@@ -273,6 +274,16 @@ def test_a_list_by_last_change_is_not_taken_for_one_by_creation() -> None:
     lost = Real("lost", 495, due=49)
     assert not covered(world, "latest change first", 20, lost)
     assert covered(world, "latest change first", 40, lost)
+
+
+def test_one_silent_change_does_not_refute_the_order_by_last_change() -> None:
+    """It stands in front of many that were paid after its own last change that we know of."""
+    world = [replace(real, paid=500 + n) for n, real in enumerate(history(20))]
+    world[19] = replace(world[19], paid=None, touched=9000)
+    lost = Real("lost", 185, due=18)
+    proof, listed = read(world, ORDERS["latest change first"], 12, lost=lost)
+    assert [real.name for real in listed] == [f"r{n}" for n in range(19, 7, -1)]
+    assert not proof.covers(lost_create(lost))
 
 
 def test_all_of_one_due_date_are_covered_by_their_order_among_themselves() -> None:
@@ -297,10 +308,20 @@ def test_records_made_at_once_show_no_order() -> None:
     assert not covered(world, "newest first", 30, Real("lost", 995, due=99))
 
 
-def test_one_wide_bound_does_not_break_the_chain() -> None:
-    world = history(CHAIN + 1)
-    world[-1] = replace(world[-1], slack=500)
-    assert covered(world, "newest first", CHAIN + 1, Real("lost", 700, due=70))
+@pytest.mark.parametrize("wide", [0, 5, CHAIN])
+def test_one_wide_bound_does_not_break_the_chain(wide: int) -> None:
+    world = history(CHAIN + 1, days=1000)
+    world[wide] = replace(world[wide], slack=500)
+    assert covered(world, "newest first", CHAIN + 1, Real("lost", 700))
+
+
+def test_bounds_that_overlap_in_turn_make_no_long_chain() -> None:
+    proof = CoverageProof(24, ASKED, QUIET)
+    for n in range(12):
+        for first, last in ((3 * n + 1, 1000), (3 * n - 1, 3 * n + 3)):
+            known = KnownRemote(T0 + first * MINUTE, T0 + last * MINUTE, DAY0)
+            proof.show(Real("r", 0).remote, known)
+    assert "too few of our records" in proof.why_not(lost_create(Real("lost", -60)))
 
 
 def test_instants_within_one_second_may_be_ties() -> None:

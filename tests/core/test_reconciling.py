@@ -1,14 +1,14 @@
 """Reconciliation's rules: a lost create is absent only by proof, and proof is hard to come by."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.core.coverage import KnownRemote, Lost
+from billing.core.coverage import CoverageProof, KnownRemote, Lost
 from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import (
     BACK_OFF,
@@ -17,6 +17,7 @@ from billing.core.reconciling import (
     Verdict,
     choose,
     judge,
+    judge_named,
     mismatch,
 )
 
@@ -288,3 +289,105 @@ def test_the_first_five_minutes_of_uncovered_looks_cost_no_step() -> None:
 def test_being_told_to_wait_costs_no_step() -> None:
     assert judge(lost(look_step=3), [], EVERYTHING, T0, QUIET).look_step == 3
     assert judge(lost(look_step=3), [], EVERYTHING, T0 + DAY, QUIET).look_step == 3
+
+
+# -- Look-alikes, and what was answered with an id -------------------------------------------------------
+
+DUE_ON = date(2026, 2, 1)
+
+
+def stranger(**changes: object) -> RemotePayment:
+    return remote("s1", **{"marker": None, "due_on": DUE_ON, **changes})
+
+
+def test_an_unclaimed_record_with_the_same_email_amount_and_date_is_left_to_a_person() -> None:
+    once = lost(due_on=DUE_ON, absent_looks=1, absent_at=DEADLINE + QUIET)
+    for coverage in (EVERYTHING, NOTHING):
+        verdict = judge(once, [], coverage, T0 + DAY, QUIET, [stranger(amount_micros=1), stranger()])
+        assert (verdict.finding, verdict.remote) == (Finding.PARK, stranger())
+        assert verdict.cause == (
+            "the record s1 has its e-mail, amount and date, and no payment number of ours: "
+            "decide whether it is this payment"
+        )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"email": " ZOE@Example.org"}, {"amount_micros": None}, {"due_on": None}, {"status": RemoteStatus.PAID}],
+)
+def test_what_can_not_be_read_of_an_unclaimed_record_does_not_clear_it(changes: dict[str, object]) -> None:
+    verdict = judge(lost(due_on=DUE_ON), [], EVERYTHING, T0 + DAY, QUIET, [stranger(**changes)])
+    assert verdict.finding is Finding.PARK
+
+
+def test_without_a_due_date_of_ours_email_and_amount_suffice() -> None:
+    verdict = judge(lost(), [], EVERYTHING, T0 + DAY, QUIET, [stranger(due_on=DUE_ON + DAY)])
+    assert verdict.finding is Finding.PARK
+
+
+@pytest.mark.parametrize(
+    "changes", [{"email": "chloe@example.org"}, {"amount_micros": 1}, {"due_on": DUE_ON + DAY}]
+)
+def test_an_unclaimed_record_that_differs_is_another_persons(changes: dict[str, object]) -> None:
+    verdict = judge(lost(due_on=DUE_ON), [], EVERYTHING, T0 + DAY, QUIET, [stranger(**changes)])
+    assert (verdict.finding, verdict.absent_looks) == (Finding.LOOK_AGAIN, 1)
+
+
+def test_a_match_comes_before_a_look_alike_and_so_does_the_quiet_window() -> None:
+    found = remote()
+    assert judge(lost(), [found], EVERYTHING, T0 + DAY, QUIET, [stranger()]).remote == found
+    assert judge(lost(), [], EVERYTHING, T0, QUIET, [stranger()]).finding is Finding.LOOK_AGAIN
+
+
+def test_a_record_that_was_named_in_the_answer_is_adopted_if_it_is_ours_whatever_its_name() -> None:
+    create = lost(due_on=DUE_ON, marker="RB-0123456789ABCDEF")
+    for marker in (None, "RB-0123456789ABCDEF"):
+        shown = stranger(marker=marker)
+        assert judge_named(create, "s1", shown, T0) == Verdict(Finding.ADOPT, shown)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"marker": "RB-ZZZZZZZZZZZZZZZZ"}, "subscriptionName"),
+        ({"amount_micros": 1}, "amount"),
+        ({"email": "chloe@example.org"}, "subscriberEmail"),
+        ({"due_on": DUE_ON + DAY}, "recurringDate"),
+        ({"due_on": None}, "recurringDate"),
+    ],
+)
+def test_a_record_that_was_named_and_is_not_ours_is_parked_with_its_id(
+    changes: dict[str, object], field: str
+) -> None:
+    create = lost(due_on=DUE_ON, marker="RB-0123456789ABCDEF")
+    verdict = judge_named(create, "s1", stranger(**changes), T0 + DAY)
+    assert verdict.finding is Finding.PARK
+    assert verdict.cause == f"Mileston made the record s1 for it, but its {field} is not ours"
+
+
+def test_a_record_that_was_named_and_is_not_there_is_waited_for_and_then_parked() -> None:
+    create, now, findings = lost(), DEADLINE + HOUR, []
+    for _ in range(10):
+        verdict = judge_named(create, "s1", None, now)
+        findings.append(verdict.finding)
+        if verdict.next_look_at is None:
+            break
+        create, now = after(create, verdict), verdict.next_look_at
+    assert findings == [Finding.UNPROVED] * len(BACK_OFF) + [Finding.PARK]
+    assert verdict.cause == "Mileston answered with the record s1, but does not show it"
+
+
+def test_a_proof_of_coverage_is_asked_about_this_create_and_says_what_would_prove_it() -> None:
+    def proof(limit: int) -> CoverageProof:
+        reading = CoverageProof(limit, T0 + DAY, QUIET)
+        for _ in range(3):
+            reading.show(stranger())
+        return reading
+
+    assert judge(lost(), [], proof(4), T0 + DAY, QUIET).absent_looks == 1
+    assert judge(lost(), [], proof(3), T0 + DAY, QUIET).finding is Finding.UNPROVED
+    verdict = judge(lost(look_step=len(BACK_OFF)), [], proof(3), T0 + 9 * DAY, QUIET)
+    assert verdict.finding is Finding.PARK
+    assert verdict.cause.startswith(
+        "cannot confirm whether it exists at Mileston: the list is full (3 records)"
+    )

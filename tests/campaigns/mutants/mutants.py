@@ -154,6 +154,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "        return Verdict(\n            Finding.ABSENT,\n            next_look_at=now + quiet,\n",
     ),
     _one(
+        "the list reaches every unknown",
+        "tests/cycle/test_observe.py::"
+        "test_a_list_read_for_the_open_payments_alone_takes_no_earlier_proof_back",
+        "billing/cycle/observe.py",
+        "oldest_unknown(tx)))\n",
+        "oldest_unknown(tx))) if looks else ()\n",
+    ),
+    _one(
         "coverage proof",
         _RECONCILING + "a_list_that_is_cut_off_proves_no_absence",
         "billing/core/reconciling.py",
