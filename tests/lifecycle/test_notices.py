@@ -1,6 +1,6 @@
 """The outbox: once for ever by dedupe key, claimed before it is sent, and accounted for at the end."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -10,74 +10,19 @@ from billing.core.states import NoticeState as S
 from billing.lifecycle import notices as outbox
 from billing.store import notices
 from billing.store.connection import Database
-from tests.support.databases import NOW, TODAY, a_payment, a_subscription, changed
-
-MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-BEGINNING = (datetime.min.replace(tzinfo=UTC), 0)
-LEASE = NOW + 15 * MINUTE
-
-
-def queue(db: Database, *keys: str, **changes: Any) -> list[int]:
-    """Queue a notice for each key; answers their ids."""
-    with db.transaction() as tx:
-        queued = outbox.queue(
-            tx, [changed(outbox.new_notice(K.NEXT_PAYMENT_DUE, key, NOW), **changes) for key in keys]
-        )
-        assert queued == len(keys)
-        by_key = {row.dedupe_key: row.id for row in notices.listing(tx)}
-    return [by_key[key] for key in keys]
-
-
-def claimed(row_id: int) -> outbox.Claim:
-    return {
-        "id": row_id,
-        "tries": 0,
-        "to_address": "zoe@example.org",
-        "subject": "Your payment",
-        "message_id": f"<{row_id}@example.org>",
-        "sha256": "abc",
-        "rendered_at": NOW,
-    }
-
-
-def finished(row_id: int, state: S = S.SENT, **changes: Any) -> outbox.Finished:
-    row: outbox.Finished = {
-        "id": row_id,
-        "state": state.value,
-        "server_reply": "250 ok",
-        "sent_at": NOW + MINUTE,
-        "next_try_at": NOW,
-        "tries": 1,
-        "raw": None,
-    }
-    return changed(row, **changes)
-
-
-def claim(db: Database, *ids: int, run: str = "run-1") -> None:
-    with db.transaction() as tx:
-        outbox.claim(tx, [claimed(row_id) for row_id in ids], run, LEASE)
-
-
-def finish(db: Database, *rows: outbox.Finished, run: str = "run-1") -> None:
-    with db.transaction() as tx:
-        known = {row.id: row for row in notices.listing(tx)}
-        outbox.finish(tx, f"run:{run}", run, [(known[row["id"]], row, NOW) for row in rows])
-
-
-def found(db: Database, row_id: int) -> Any:
-    with db.transaction() as tx:
-        return found_in(tx, row_id)
-
-
-def found_in(tx: Any, row_id: int) -> Any:
-    return notices.find(tx, row_id)
-
-
-def page(
-    db: Database, limit: int = 9, after: tuple[datetime, int] = BEGINNING, now: datetime = NOW
-) -> list[Any]:
-    with db.transaction() as tx:
-        return notices.queued_page(tx, now, after, limit)
+from tests.support.databases import NOW, changed
+from tests.support.outbox import (
+    DAY,
+    LEASE,
+    MINUTE,
+    claim,
+    finish,
+    finished,
+    found,
+    found_in,
+    page,
+    queue,
+)
 
 
 @pytest.mark.parametrize(
@@ -114,48 +59,6 @@ def test_a_key_that_was_ever_used_queues_nothing(db: Database) -> None:
         assert outbox.queue(tx, []) == 0
         assert notices.count_by_state(tx) == {"sent": 1, "queued": 1}
     assert found(db, first).queued_at == NOW
-
-
-def test_what_is_queued_comes_oldest_first_in_pages_and_not_before_its_time(db: Database) -> None:
-    late, first, second = queue(db, "late", "first", "second")
-    (soon,) = queue(db, "soon", next_try_at=NOW + MINUTE)
-    (earlier,) = queue(db, "earlier", next_try_at=NOW - MINUTE)
-    claim(db, late)
-    two = page(db, 2)
-    assert [row.id for row in two] == [earlier, first]
-    assert [row.id for row in page(db, 2, after=(two[-1].next_try_at, two[-1].id))] == [second]
-    assert [row.id for row in page(db, now=NOW + MINUTE)] == [earlier, first, second, soon]
-
-
-def test_a_notice_comes_with_the_rows_that_it_speaks_of(db: Database) -> None:
-    subscription = a_subscription(db, amount_micros=5_000_000)
-    payment = a_payment(db, subscription, state="open", payable_on=TODAY)
-    (about,) = queue(db, "about", subscription_id=subscription, payment_id=payment, due_on=TODAY)
-    (alone,) = queue(db, "alone")
-    first, second = page(db)
-    assert (first.id, first.reference, first.status, first.current_amount_micros) == (
-        about,
-        "acme",
-        "active",
-        5_000_000,
-    )
-    assert (first.payment_state, first.amount_micros, first.payable_on) == ("open", 19_900_000, TODAY)
-    assert (second.id, second.reference, second.payment_state) == (alone, None, None)
-    with db.read() as connection:
-        with_rows = notices.with_rows(connection, about)
-        assert with_rows is not None
-        assert with_rows.email == "zoe.quillfeather@example.org"
-        assert notices.with_rows(connection, 4711) is None
-
-
-@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
-def test_a_worker_skips_what_another_sends_without_waiting(db: Database) -> None:
-    ids = queue(db, "a", "b", "c")
-    with db.transaction() as one, db.transaction() as other:
-        other.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
-        taken = [row.id for row in notices.queued_page(one, NOW, BEGINNING, 2)]
-        left = [row.id for row in notices.queued_page(other, NOW, BEGINNING, 2)]
-    assert (taken, left) == (ids[:2], ids[2:])
 
 
 def test_a_notice_is_claimed_with_what_will_be_sent(db: Database) -> None:
@@ -303,30 +206,3 @@ def test_an_unknown_notice_goes_out_again_while_tries_are_left(
     row = found(db, row_id)
     assert (row.state == "queued") == queued
     assert row.raw == b"raw"
-
-
-def test_the_reminders_of_one_due_date(db: Database) -> None:
-    subscription, other = a_subscription(db), a_subscription(db, "other")
-    queue(db, "d7", subscription_id=subscription, due_on=TODAY, days=7)
-    queue(db, "d3", subscription_id=subscription, due_on=TODAY, days=3)
-    queue(db, "next", subscription_id=subscription, due_on=TODAY + DAY, days=1)
-    queue(db, "theirs", subscription_id=other, due_on=TODAY, days=2)
-    queue(db, "overdue", subscription_id=subscription, due_on=TODAY, days=4, kind="payment_overdue")
-    with db.read() as connection:
-        assert sorted(notices.sent_reminders(connection, subscription, TODAY)) == [3, 7]
-
-
-def test_the_list_is_oldest_first_and_can_be_narrowed(db: Database) -> None:
-    subscription = a_subscription(db)
-    first, second = queue(db, "b", "a")
-    (third,) = queue(db, "c", subscription_id=subscription)
-    claim(db, second)
-    with db.read() as connection:
-
-        def ids(*args: Any, **kwargs: Any) -> list[int]:
-            return [row.id for row in notices.listing(connection, *args, **kwargs)]
-
-        assert ids() == [first, second, third]
-        assert ids(["sending"]) == [second]
-        assert ids([S.QUEUED]) == [first, third]
-        assert ids(subscription_id=subscription) == [third]
