@@ -12,6 +12,7 @@ import pytest
 import billing
 
 PACKAGE = Path(billing.__file__).parent
+TESTS = Path(__file__).parent
 BASE = ("__init__", "errors")
 # What each part may import besides itself. (`billing/__init__.py` holds the version alone.)
 BELOW: dict[str, tuple[str, ...]] = {
@@ -162,14 +163,29 @@ def test_below_the_edge_nobody_reads_a_clock() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_file_is_longer_than_can_be_read_at_a_sitting() -> None:
-    lengths = {
-        path.relative_to(PACKAGE).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
-        for path in files()
-        if "migrations" not in path.parts
-    }
-    wrong = [f"billing/{place}: {length} lines" for place, length in lengths.items() if length > LONGEST]
-    assert not wrong, "\n".join(wrong)
+def length_of(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.parametrize("folder", [PACKAGE, TESTS], ids=["billing", "tests"])
+def test_no_file_is_longer_than_can_be_read_at_a_sitting(folder: Path) -> None:
+    lengths = {path.relative_to(folder.parent).as_posix(): length_of(path) for path in folder.rglob("*.py")}
+    assert lengths
+    wrong = [f"{place}: {length} lines" for place, length in lengths.items() if length > LONGEST]
+    assert not wrong, "\n".join(sorted(wrong))
+
+
+TESTED_BY_NAME = ("cycle", "lifecycle", "store", "gateway", "mail", "app")
+
+
+@pytest.mark.parametrize("layer", TESTED_BY_NAME)
+def test_every_module_has_the_tests_that_bear_its_name(layer: str) -> None:
+    """So whoever edits a module knows which file to run first; more of its tests may stand beside it."""
+    modules = {path.stem for path in (PACKAGE / layer).glob("*.py")} - {"__init__"}
+    assert modules
+    named = {path.stem.removeprefix("test_") for path in (TESTS / layer).glob("test_*.py")}
+    wrong = [f"billing/{layer}/{each}.py has no tests/{layer}/test_{each}.py" for each in modules - named]
+    assert not wrong, "\n".join(sorted(wrong))
 
 
 DATABASE_PACKAGES = {"sqlalchemy", "sqlmodel", "alembic", "psycopg", "sqlite3"}
