@@ -60,6 +60,45 @@ def test_four_at_once_share_the_work_and_nothing_is_sent_twice(
     assert sandbox.charges() == sorted((f"s{n:03d}@example.com", DAY) for n in range(101))
 
 
+def test_runs_that_overlap_share_one_allowance(install: Install, sandbox: Sandbox, database: str) -> None:
+    """Finding 24: a limit of a run that counts for each worker alone is no limit."""
+    limits = {"cycle__max_payments_per_run": 10, "cycle__concurrency": 4}
+    billing = install(database, mileston__timeout_seconds=60, reconcile__look_first_up_to=0, **limits)
+    billing.subscribe(subscription(f"s{n:02d}", DAY) for n in range(40))
+    sandbox.freeze()
+    try:
+        runs = [billing.start_run(DAY) for _ in range(3)]
+        until("all three hold payments", lambda: _workers(database) == 3)
+    finally:
+        sandbox.thaw()
+
+    assert {run.wait() for run in runs} == {1}
+
+    assert len(sandbox.records()) == 10
+    assert billing.states() == {"open": 10, "held": 30}
+
+
+def test_a_cancellation_while_a_worker_holds_the_payment_says_what_is_so(
+    install: Install, sandbox: Sandbox, database: str
+) -> None:
+    """Finding 23: `voided` is never logged of what was not voided."""
+    billing = install(database, mileston__timeout_seconds=60, reconcile__look_first_up_to=0)
+    billing.subscribe([subscription("ada", DAY)])
+    sandbox.freeze()
+    try:
+        worker = billing.start_run(DAY)
+        until("it holds the payment", lambda: _workers(database) == 1)
+        cancelled = billing.billing("subscriptions", "cancel", "ada")
+    finally:
+        sandbox.thaw()
+    worker.wait()
+
+    assert cancelled.wait() == 0, cancelled.err
+    assert _events(database, "void") == _events(database, "voided") == 0
+    assert billing.states() == {"open": 1}
+    assert sandbox.charges() == [("ada@example.com", DAY)]
+
+
 def test_what_was_paid_is_booked_once_by_three_that_read_it_at_once(
     install: Install, sandbox: Sandbox, database: str
 ) -> None:
