@@ -93,7 +93,7 @@ def cancel(
         return done.last_day
 
 
-def release(db: Database, payment_ids: list[int], now: datetime, reason: str) -> list[int]:
+def release(db: Database, payment_ids: list[int], now: datetime, reason: str) -> list[PaymentOfSubscription]:
     """Held, rejected and parked payments may be sent again; returns those that moved.
 
     Raises `UsageError` for a payment in another state, before any is changed.
@@ -109,7 +109,7 @@ def release(db: Database, payment_ids: list[int], now: datetime, reason: str) ->
         for row in rows:
             if not verbs.release(tx, actor(), now, row, reason, uncertain_through):
                 raise UsageError(_MEANWHILE.format(row.id))
-    return [row.id for row in rows]
+    return rows
 
 
 async def void(db: Database, gateway: Gateway | None, payment_id: int, now: datetime, reason: str) -> None:

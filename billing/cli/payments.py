@@ -104,15 +104,17 @@ def release(
         if all_held:
             payment_ids = held_payments(db)
         released = decisions.release(db, payment_ids or [], utc_now(), reason)
-    print(_released(len(released)))
+    print(_released(len(released), sum(row.amount_micros for row in released)))
 
 
-def _released(count: int) -> str:
+def _released(count: int, amount_micros: int) -> str:
+    from billing.core.money import format_amount
     from billing.core.plurals import counted, plural
 
     if not count:
         return "no payments released: none was waiting"
-    return f"{counted(count, 'payment')} released; the next run sends {plural(count, 'it', 'them')}"
+    what = f"{counted(count, 'payment')} released ({format_amount(amount_micros)} USDC)"
+    return f"{what}; the next run sends {plural(count, 'it', 'them')}"
 
 
 @app.command()

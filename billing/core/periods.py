@@ -107,6 +107,11 @@ def first_period_from(anchor: date, interval: Interval, day: date) -> int:
     return n
 
 
+def is_due_on(anchor: date, interval: Interval, day: date) -> bool:
+    """Whether a period begins on that day."""
+    return day >= anchor and due_on(anchor, interval, first_period_from(anchor, interval, day)) == day
+
+
 def periods_due(anchor: date, interval: Interval, first: int, through: date) -> list[tuple[int, date]]:
     """Periods n ≥ first that are due on or before `through`, with their due dates, oldest first."""
     found = []

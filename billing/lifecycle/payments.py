@@ -343,23 +343,27 @@ def replace_remote(tx: Tx, actor: str, now: datetime, row: PaymentRef, old: str,
 _UNSENT = (PaymentState.PLANNED, PaymentState.HELD, PaymentState.REJECTED)
 
 
-def reprice(tx: Tx, actor: str, now: datetime, subscription_id: int, amount_micros: int) -> int:
-    """What does not exist at Mileston takes a new price; returns how many payments did."""
+def reprice(tx: Tx, actor: str, now: datetime, subscription_id: int, amount_micros: int) -> list[str]:
+    """What does not exist at Mileston takes a new price; returns a sentence for each payment that did."""
     unsent = (_P.subscription_id == subscription_id) & _P.state.in_([state.value for state in _UNSENT])
-    query = select(_P.id, _P.subscription_id, _P.amount_micros).where(
+    query = select(_P.id, _P.subscription_id, _P.amount_micros, _P.state, _P.due_on).where(
         unsent, _P.amount_micros != amount_micros
     )
-    rows = {row.id: row for row in tx.execute(query.with_for_update())}
+    rows = {row.id: row for row in tx.execute(query.order_by(_P.due_on).with_for_update())}
     if not rows:
-        return 0
+        return []
     statement = (
         update(payments)
         .where(_P.id.in_(rows), _P.state.in_([state.value for state in _UNSENT]))
         .values(amount_micros=amount_micros, updated_at=now)
         .returning(_P.id)
     )
-    changed = [rows[row_id] for row_id in tx.execute(statement).scalars()]
-    new = format_amount(amount_micros)
+    moved = set(tx.execute(statement).scalars())
+    told = {
+        row_id: f"{format_amount(row.amount_micros)} USDC -> {format_amount(amount_micros)} USDC"
+        for row_id, row in rows.items()
+        if row_id in moved
+    }
     record(
         tx,
         [
@@ -367,11 +371,14 @@ def reprice(tx: Tx, actor: str, now: datetime, subscription_id: int, amount_micr
                 now,
                 actor,
                 EventAction.CHANGED,
-                f"amount: {format_amount(row.amount_micros)} USDC -> {new} USDC",
-                subscription_id=row.subscription_id,
-                payment_id=row.id,
+                f"amount: {change}",
+                subscription_id=subscription_id,
+                payment_id=row_id,
             )
-            for row in changed
+            for row_id, change in told.items()
         ],
     )
-    return len(changed)
+    return [
+        f"the {rows[row_id].state} payment due {rows[row_id].due_on}: {change}"
+        for row_id, change in told.items()
+    ]

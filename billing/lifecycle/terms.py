@@ -9,12 +9,19 @@ from functools import lru_cache
 from typing import Protocol, TypedDict
 
 from billing.core.event_text import EventAction
-from billing.core.periods import Interval
+from billing.core.periods import Interval, is_due_on
 from billing.core.reminders import ReminderSettings, first_reminder_on
 from billing.core.schedule import Terms
 from billing.core.states import SubscriptionStatus
 from billing.core.terms_change import Agreement as Shown
-from billing.core.terms_change import FirstPeriod, changes, first_allowed_period, next_charge, past_periods
+from billing.core.terms_change import (
+    Change,
+    FirstPeriod,
+    changes,
+    first_allowed_period,
+    next_charge,
+    past_periods,
+)
 from billing.lifecycle.payments import reprice
 from billing.store import payments, subscriptions
 from billing.store.bulk import upsert_rows
@@ -104,6 +111,7 @@ class Rules:
     allow_overlap: bool = False
 
 
+_PERSONAL = ("name", "email", "wallet_address")
 _KEPT = ("id", "created_at")
 _TIMES = ("created_at", "updated_at")
 
@@ -131,12 +139,11 @@ def put(tx: Tx, actor: str, now: datetime, batch: Sequence[Agreement], rules: Ru
             continue
         else:
             done.changed.append(row.reference)
-            fields = "; ".join(map(str, changes(_before(old), _after(row)))) or "imported again"
-            lines.append(
-                event(now, actor, EventAction.CHANGED, _without_people(fields), subscription_id=old.id)
-            )
-            reprice(tx, actor, now, old.id, row.amount)
-            done.told.append(_told(row, fields, begins, new, rules.today))
+            differing = changes(_before(old), _after(row))
+            more = reprice(tx, actor, now, old.id, row.amount) + _never_charged(tx, old, row, new)
+            done.told.append(_told(row, differing, begins, new, rules.today, more))
+            logged = [_without_people(change) for change in differing] or ["imported again"]
+            lines.append(event(now, actor, EventAction.CHANGED, "; ".join(logged), subscription_id=old.id))
         if warning := _past(row, new, rules):
             done.past.append(f"{row.reference}: {warning}")
         stored.append(new)
@@ -152,10 +159,30 @@ def place_of(row: Agreement) -> str:
     return f"line {row.line}"
 
 
-def _told(row: Agreement, fields: str, begins: FirstPeriod, new: StoredTerms, today: date) -> str:
+def _told(
+    row: Agreement,
+    differing: Sequence[Change],
+    begins: FirstPeriod,
+    new: StoredTerms,
+    today: date,
+    more: Sequence[str],
+) -> str:
     terms = _after(row).terms(new["cancel_on"])
-    parts = [fields, next_charge(_after(row), terms, new["next_period"], today), begins.sentence()]
+    fields = map(str, differing) if differing else ["imported again"]
+    parts = [*fields, *more, next_charge(_after(row), terms, new["next_period"], today), begins.sentence()]
     return f"{row.reference}: " + "; ".join(part for part in parts if part)
+
+
+def _never_charged(tx: Tx, old: Subscription, row: Agreement, new: StoredTerms) -> list[str]:
+    """Coming due dates that are taken by payments which will never be charged: they are told."""
+    due_on = new["next_due_on"]
+    if due_on is None:
+        return []
+    return [
+        f"{taken_on} will not be charged: its payment is {state}"
+        for taken_on, state in payments.never_charged(tx, old.id, due_on).items()
+        if is_due_on(row.starts_on, row.interval, taken_on)
+    ]
 
 
 def _past(row: Agreement, new: StoredTerms, rules: Rules) -> str | None:
@@ -165,13 +192,9 @@ def _past(row: Agreement, new: StoredTerms, rules: Rules) -> str | None:
     return past_periods(_after(row), terms, new["next_period"], rules.today, rules.catch_up_limit).warning()
 
 
-def _without_people(fields: str) -> str:
+def _without_people(change: Change) -> str:
     """The log names which field of a person changed, and not what it says."""
-    shown = []
-    for part in fields.split("; "):
-        name, colon, _ = part.partition(":")
-        shown.append(f"{name} changed" if colon and name in ("name", "email", "wallet_address") else part)
-    return "; ".join(shown)
+    return f"{change.field} changed" if change.field in _PERSONAL else str(change)
 
 
 def _before(old: Subscription) -> Shown:

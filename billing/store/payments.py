@@ -116,6 +116,20 @@ def charged_through(tx: Tx, subscription_ids: Sequence[int]) -> dict[int, date]:
     return {row.subscription_id: row.day for row in tx.execute(query)}
 
 
+def never_charged(tx: Tx, subscription_id: int, from_on: date) -> dict[date, str]:
+    """The states of void and uncollectible payments, by due date from `from_on` on: those dates are taken."""
+    query = (
+        select(_P.due_on, _P.state)
+        .where(
+            _P.subscription_id == subscription_id,
+            _P.due_on >= from_on,
+            _P.state.in_([PaymentState.VOID.value, PaymentState.UNCOLLECTIBLE.value]),
+        )
+        .order_by(_P.due_on)
+    )
+    return {row.due_on: row.state for row in tx.execute(query)}
+
+
 def count_by_state(tx: Tx) -> dict[str, tuple[int, int]]:
     """How many payments are in each state, and their amount in micro-USDC."""
     query = select(_P.state, func.count(), func.sum(_P.amount_micros)).group_by(_P.state)

@@ -53,7 +53,7 @@ def test_what_was_stopped_is_released_with_its_reason(db: Database, state: str) 
     claim_identity(db, "sandbox", "biz")
     row = a_subscription(db)
     ids = [a_payment(db, row, TODAY + i * DAY, state=state, attention="look") for i in range(2)]
-    assert decisions.release(db, ids, NOW, "checked") == ids
+    assert [row.id for row in decisions.release(db, ids, NOW, "checked")] == ids
     for payment_id in ids:
         released = payment(db, payment_id)
         assert (released.state, released.cause, released.attention) == ("planned", "", "")

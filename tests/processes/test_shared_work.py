@@ -31,17 +31,20 @@ def database(postgresql: PostgresqlServer) -> Iterator[str]:
         yield url
 
 
-def test_four_at_once_share_the_work_and_nothing_is_sent_twice(
-    install: Install, sandbox: Sandbox, database: str
-) -> None:
-    # Nothing unpaid, and no look before the first payment: what the frozen API holds up are the creates.
-    billing = install(
-        database, cycle__concurrency=4, mileston__timeout_seconds=60, reconcile__look_first_up_to=0
-    )
+def sending_at_once(install: Install, sandbox: Sandbox, database: str, **settings: object) -> Installation:
+    """One that reads no list before it sends, so that what a frozen API holds up are the creates."""
+    billing = install(database, mileston__timeout_seconds=60, reconcile__look_first_up_to=0, **settings)
     billing.subscribe([subscription("s100", DAY)])
     billing.run(DAY)
     sandbox.pay(sandbox.records()[0]["id"])
     billing.run(DAY)
+    return billing
+
+
+def test_four_at_once_share_the_work_and_nothing_is_sent_twice(
+    install: Install, sandbox: Sandbox, database: str
+) -> None:
+    billing = sending_at_once(install, sandbox, database, cycle__concurrency=4)
     billing.subscribe(subscription(f"s{n:03d}", DAY) for n in range(100))
     sandbox.freeze()
     try:
@@ -58,6 +61,45 @@ def test_four_at_once_share_the_work_and_nothing_is_sent_twice(
     assert all(answer["payments"]["created"] > 0 for answer in answers)
     assert sum(answer["payments"]["created"] for answer in answers) == 100
     assert sandbox.charges() == sorted((f"s{n:03d}@example.com", DAY) for n in range(101))
+
+
+def test_runs_that_overlap_share_one_allowance(install: Install, sandbox: Sandbox, database: str) -> None:
+    """Finding 24: a limit of a run that counts for each worker alone is no limit."""
+    limits = {"cycle__max_payments_per_run": 30, "cycle__concurrency": 4}
+    billing = sending_at_once(install, sandbox, database, **limits)
+    billing.subscribe(subscription(f"s{n:02d}", DAY) for n in range(80))
+    sandbox.freeze()
+    try:
+        runs = [billing.start_run(DAY) for _ in range(3)]
+        until("several hold payments", lambda: _workers(database) >= 2)
+    finally:
+        sandbox.thaw()
+
+    assert {run.wait() for run in runs} == {1}
+
+    assert len(sandbox.records()) == 1 + 30
+    assert billing.states() == {"paid": 1, "open": 30, "held": 50}
+
+
+def test_a_cancellation_while_a_worker_holds_the_payment_says_what_is_so(
+    install: Install, sandbox: Sandbox, database: str
+) -> None:
+    """Finding 23: `voided` is never logged of what was not voided."""
+    billing = sending_at_once(install, sandbox, database)
+    billing.subscribe([subscription("ada", DAY)])
+    sandbox.freeze()
+    try:
+        worker = billing.start_run(DAY)
+        until("it holds the payment", lambda: _workers(database) == 1)
+        cancelled = billing.billing("subscriptions", "cancel", "ada")
+    finally:
+        sandbox.thaw()
+    worker.wait()
+
+    assert cancelled.wait() == 0, cancelled.err
+    assert _events(database, "void") == _events(database, "voided") == 0
+    assert billing.states() == {"paid": 1, "open": 1}
+    assert ("ada@example.com", DAY) in sandbox.charges()
 
 
 def test_what_was_paid_is_booked_once_by_three_that_read_it_at_once(
