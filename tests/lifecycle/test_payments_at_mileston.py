@@ -226,19 +226,19 @@ def test_only_what_does_not_exist_at_mileston_takes_a_new_price(db: Database) ->
     other = a_subscription(db, "other")
     theirs = a_payment(db, other, reference="other")
     with db.transaction() as tx:
-        assert verbs.reprice(tx, "person:zoe", LATER, rows[0].subscription_id, 25_000_000) == 3
+        told = verbs.reprice(tx, "person:zoe", LATER, rows[0].subscription_id, 25_000_000)
     repriced = {row.state for row in rows_of(db, table) if row.amount_micros == 25_000_000}
     assert repriced == {"planned", "held", "rejected"}
     assert payment_of(db, theirs).amount_micros == 19_900_000
-    ids = {row.id for row in rows if row.state in repriced}
-    assert {line.payment_id for line in log_of(db)} == ids
+    unsent = [row for row in rows if row.state in repriced]
+    assert told == [f"the {row.state} payment due {row.due_on}: 19.90 USDC -> 25.00 USDC" for row in unsent]
+    assert [line.payment_id for line in log_of(db)] == [row.id for row in unsent]
     assert {(line.action, line.detail) for line in log_of(db)} == {
         ("changed", "amount: 19.90 USDC -> 25.00 USDC")
     }
-    assert len(log_of(db)) == 3
 
 
 def test_the_same_price_again_changes_nothing(db: Database) -> None:
     (row,) = read_payments(db, "planned")
     with nothing_changes(db), db.transaction() as tx:
-        assert verbs.reprice(tx, "person:zoe", LATER, row.subscription_id, row.amount_micros) == 0
+        assert verbs.reprice(tx, "person:zoe", LATER, row.subscription_id, row.amount_micros) == []
