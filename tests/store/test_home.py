@@ -118,7 +118,7 @@ def test_the_file_beside_it_is_private_written_once_and_says_what_it_is(db: Data
 @only_sqlite
 def test_a_lost_file_beside_it_is_made_anew_and_is_a_reason_to_look(db: Database) -> None:
     before = home(db)
-    stamp_of(db).unlink()
+    stamp_of(db).rename(stamp_of(db).with_name("lost"))
     after = home(db)
     assert stamp_of(db).exists()
     assert after.reason(before.key)
