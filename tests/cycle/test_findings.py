@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from tests.support.business import Business
+from tests.support.rig import DAY as REAL_DAY
+from tests.support.rig import Rig
 
 DAY = "2026-03-01"
 ROWS = [f"member-{n},Gold,Member {n},member{n}@example.com,19.90,1 month,2026-03-01" for n in range(4)]
@@ -30,6 +34,32 @@ def test_a_whole_folder_that_was_put_back_charges_nobody_again(business: Busines
     assert (report.adopted, report.created) == (len(ROWS), 0)
     assert {record["id"] for record in business.remote(live=False)} == before
     assert {payment["state"] for payment in business.payments()} == {"open"}
+
+
+@pytest.mark.parametrize(("on_unknown", "mailed"), [("hold", 0), ("resend", len(ROWS))])
+def test_the_mail_of_a_payment_that_another_copy_made_may_have_gone_out_already(
+    new_business: Make, on_unknown: str, mailed: int
+) -> None:
+    business = new_business(mail__on_unknown=on_unknown)
+    business.subscribe(*ROWS)
+    var, aside = business.folder / "var", business.folder / "aside"
+    shutil.copytree(var, aside)
+    business.run(DAY)
+    shutil.rmtree(var)
+    shutil.copytree(aside, var)
+
+    report = business.run(DAY)
+
+    created = [name for name in business.mail_names() if "payment_created" in name]
+    assert len(created) == mailed
+    assert (report.adopted, report.notices_held) == (len(ROWS), len(ROWS) - mailed)
+    if not mailed:
+        notices = business.notices()
+        assert {notice["state"] for notice in notices if notice["kind"] == "payment_created"} == {"unknown"}
+        for notice in notices:
+            business.billing("notices", "resend", str(notice["id"]))
+        business.run(DAY)
+        assert len([name for name in business.mail_names() if "payment_created" in name]) == len(ROWS)
 
 
 def test_a_copy_in_the_place_of_the_database_sends_nothing_before_one_look(new_business: Make) -> None:
@@ -84,6 +114,18 @@ def test_another_namespace_is_refused_after_the_first_send(new_business: Make) -
     refused = business.billing("run-once")
     assert refused.returncode == 78
     assert "mileston.namespace" in refused.stderr
+
+
+def test_in_live_the_payable_day_is_never_before_the_real_day(tmp_path: Path) -> None:
+    """Finding 22: a run as of a past day charges now, and dunning counts from now."""
+    rig = Rig(tmp_path / "home", mileston={"environment": "live"}, reconcile={"quiet_seconds": 120.0})
+    rig.subscribe()
+    rig.clock.to(40 * 86_400)
+
+    rig.cycle()
+
+    assert rig.payment().due_on == REAL_DAY
+    assert rig.payment().payable_on == REAL_DAY + timedelta(days=40)
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from billing.app import decisions
 from billing.core.markers import marker_for
+from billing.core.states import PaymentState
 from billing.cycle.observe import observe
 from billing.cycle.reconcile import reconcile
 from billing.cycle.settle import settle
 from billing.lifecycle.restore import require_lookup
-from tests.support.rig import CHARGING, DAY, LOOKING, QUIET, Rig
+from tests.support.rig import CHARGING, DAY, LOOKING, QUIET, TIMEOUT, Rig
 
 
 def test_a_create_that_takes_effect_late_is_found_and_not_sent_again(tmp_path: Path) -> None:
@@ -327,3 +329,52 @@ def test_the_doubles_of_an_adopted_payment_are_deleted_with_the_list_that_showed
 
     assert (rig.payment().state, rig.payment().remote_id) == ("open", "remote-1")
     assert rig.api.deleted == [extra]
+
+
+# -- how long a proof of absence is good ----------------------------------------------------------------
+
+
+def proved_absent(folder: Path, **settings: Any) -> Rig:
+    """`acme` was proved absent 90 s after the start and is planned; nothing has been sent again yet."""
+    rig = Rig(folder / "home", **settings)
+    rig.subscribe("acme")
+    rig.api.script.append("never")
+    rig.cycle()
+    for second in (TIMEOUT + QUIET + 30, TIMEOUT + 2 * QUIET + 31):
+        rig.clock.to(second)
+        rig.cycle(LOOKING)
+    assert rig.payment().state == PaymentState.PLANNED
+    return rig
+
+
+def test_what_turned_up_after_its_proof_had_grown_old_is_not_sent_again(tmp_path: Path) -> None:
+    rig = proved_absent(tmp_path)
+    request, _ = rig.api.creates[0]
+    rig.clock.to(3600)
+    rig.api.add(request)  # the API takes its time
+
+    rig.cycle()
+
+    assert rig.payment().state == PaymentState.OPEN
+    assert len(rig.api.live) == 1
+    assert len(rig.api.creates) == 1
+
+
+@pytest.mark.parametrize("when_absent", ["resend", "park"])
+def test_an_old_proof_is_renewed_by_one_look_and_the_payment_goes_out_in_the_same_cycle(
+    tmp_path: Path, when_absent: str
+) -> None:
+    rig = proved_absent(tmp_path)
+    reconcile = rig.settings.reconcile.model_copy(update={"when_absent": when_absent})
+    rig.settings = rig.settings.model_copy(update={"reconcile": reconcile})
+    rig.clock.to(3600)
+    assert rig.cycle().created == 1
+    assert len(rig.api.live) == 1
+
+
+def test_an_old_proof_without_a_list_sends_nothing(tmp_path: Path) -> None:
+    rig = proved_absent(tmp_path)
+    rig.clock.to(3600)
+    rig.api.broken = True
+    assert rig.cycle().created == 0
+    assert rig.payment().state == PaymentState.UNKNOWN

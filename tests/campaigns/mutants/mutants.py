@@ -154,6 +154,27 @@ MUTANTS: tuple[Mutant, ...] = (
         "        return Verdict(\n            Finding.ABSENT,\n            next_look_at=now + quiet,\n",
     ),
     _one(
+        "a proof of absence grows old",
+        "cycle/test_reconcile_guards.py::test_what_turned_up_after_its_proof_had_grown_old_is_not_sent_again",
+        "billing/cycle/recover.py",
+        "        sending.expire_proofs(tx, ctx.actor, ctx.clock(), ctx.clock() - quiet)\n",
+        "        pass\n",
+    ),
+    _one(
+        "the payable day is never before the real day in live",
+        "cycle/test_findings.py::test_in_live_the_payable_day_is_never_before_the_real_day",
+        "billing/cycle/context.py",
+        "        return max(self.as_of, today)\n",
+        "        return self.as_of\n",
+    ),
+    _one(
+        "the mail of what another copy made waits",
+        "cycle/test_findings.py::test_the_mail_of_a_payment_that_another_copy_made_may_have_gone_out_already",
+        "billing/cycle/reconcile.py",
+        "    return row.attempts == 0 or row.cause in (FROM_BACKUP, _FORGOTTEN)\n",
+        "    return False\n",
+    ),
+    _one(
         "the list reaches every unknown",
         "cycle/test_observe.py::test_a_list_read_for_the_open_payments_alone_takes_no_earlier_proof_back",
         "billing/cycle/observe.py",
