@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from tests.support.business import Business
-from tests.support.rig import DAY as REAL_DAY
-from tests.support.rig import Rig
 
 DAY = "2026-03-01"
 ROWS = [f"member-{n},Gold,Member {n},member{n}@example.com,19.90,1 month,2026-03-01" for n in range(4)]
@@ -114,18 +110,6 @@ def test_another_namespace_is_refused_after_the_first_send(new_business: Make) -
     refused = business.billing("run-once")
     assert refused.returncode == 78
     assert "mileston.namespace" in refused.stderr
-
-
-def test_in_live_the_payable_day_is_never_before_the_real_day(tmp_path: Path) -> None:
-    """Finding 22: a run as of a past day charges now, and dunning counts from now."""
-    rig = Rig(tmp_path / "home", mileston={"environment": "live"}, reconcile={"quiet_seconds": 120.0})
-    rig.subscribe()
-    rig.clock.to(40 * 86_400)
-
-    rig.cycle()
-
-    assert rig.payment().due_on == REAL_DAY
-    assert rig.payment().payable_on == REAL_DAY + timedelta(days=40)
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from billing.app import decisions
 from billing.core.markers import marker_for
+from billing.core.outcomes import PaymentRequest
 from billing.core.states import PaymentState
 from billing.cycle.observe import observe
 from billing.cycle.reconcile import reconcile
 from billing.cycle.settle import settle
+from billing.lifecycle.notices import PERHAPS_SENT
 from billing.lifecycle.restore import require_lookup
+from billing.store.models import notices
 from tests.support.rig import CHARGING, DAY, LOOKING, QUIET, TIMEOUT, Rig
 
 
@@ -378,3 +383,30 @@ def test_an_old_proof_without_a_list_sends_nothing(tmp_path: Path) -> None:
     rig.api.broken = True
     assert rig.cycle().created == 0
     assert rig.payment().state == PaymentState.UNKNOWN
+
+
+def test_in_live_the_payable_day_is_never_before_the_real_day(tmp_path: Path) -> None:
+    """Finding 22: a run as of a past day charges now, and dunning counts from now."""
+    rig = Rig(tmp_path / "home", mileston={"environment": "live"}, reconcile={"quiet_seconds": 120.0})
+    rig.subscribe()
+    rig.clock.to(40 * 86_400)
+
+    rig.cycle()
+
+    assert rig.payment().due_on == DAY
+    assert rig.payment().payable_on == DAY + timedelta(days=40)
+
+
+def test_the_mail_of_what_another_copy_made_is_told_from_others(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "home")
+    rig.subscribe("made")
+    rig.api.add(
+        PaymentRequest(marker_for("made", DAY), "Gold", 19_900_000, "Zoë", "made@example.com", DAY, 28)
+    )
+    rig.subscribe("new")
+    for second in (0, 60, 120, 180, 240):
+        rig.clock.to(second)
+        rig.cycle()
+    with rig.db.read() as tx:
+        facts = {row.dedupe_key.split(".")[1]: row.facts for row in tx.execute(select(notices))}
+    assert facts == {"made": PERHAPS_SENT, "new": ""}

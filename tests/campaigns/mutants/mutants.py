@@ -162,14 +162,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "the payable day is never before the real day in live",
-        "cycle/test_findings.py::test_in_live_the_payable_day_is_never_before_the_real_day",
+        "cycle/test_reconcile_guards.py::test_in_live_the_payable_day_is_never_before_the_real_day",
         "billing/cycle/context.py",
         "        return max(self.as_of, today)\n",
         "        return self.as_of\n",
     ),
     _one(
         "the mail of what another copy made waits",
-        "cycle/test_findings.py::test_the_mail_of_a_payment_that_another_copy_made_may_have_gone_out_already",
+        "cycle/test_reconcile_guards.py::test_the_mail_of_what_another_copy_made_is_told_from_others",
         "billing/cycle/reconcile.py",
         "    return row.attempts == 0 or row.cause in (FROM_BACKUP, _FORGOTTEN)\n",
         "    return False\n",
