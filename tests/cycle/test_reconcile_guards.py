@@ -385,6 +385,21 @@ def test_an_old_proof_without_a_list_sends_nothing(tmp_path: Path) -> None:
     assert rig.payment().state == PaymentState.UNKNOWN
 
 
+def test_a_proof_that_grows_old_in_mid_run_sends_nothing(tmp_path: Path) -> None:
+    """A run may be slow, or its machine may sleep."""
+    rig = proved_absent(tmp_path)
+
+    def an_hour_passes(point: str) -> None:
+        if point == "plan.done":
+            rig.clock.to(7200)
+
+    report = rig.cycle(checkpoint=an_hour_passes)
+
+    assert (report.created, report.not_sent) == (0, 1)
+    assert rig.payment().state == PaymentState.PLANNED
+    assert rig.cycle().created == 1
+
+
 def test_in_live_the_payable_day_is_never_before_the_real_day(tmp_path: Path) -> None:
     """Finding 22: a run as of a past day charges now, and dunning counts from now."""
     rig = Rig(tmp_path / "home", mileston={"environment": "live"}, reconcile={"quiet_seconds": 120.0})

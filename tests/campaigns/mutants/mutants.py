@@ -153,12 +153,32 @@ MUTANTS: tuple[Mutant, ...] = (
         "        return Verdict(\n            Finding.LOOK_AGAIN,\n            next_look_at=now + quiet,\n",
         "        return Verdict(\n            Finding.ABSENT,\n            next_look_at=now + quiet,\n",
     ),
-    _one(
+    Mutant(
         "a proof of absence grows old",
-        "cycle/test_reconcile_guards.py::test_what_turned_up_after_its_proof_had_grown_old_is_not_sent_again",
-        "billing/cycle/recover.py",
-        "        sending.expire_proofs(tx, ctx.actor, ctx.clock(), ctx.clock() - quiet)\n",
-        "        pass\n",
+        "cycle/test_reconcile_guards.py::test_an_old_proof_without_a_list_sends_nothing",
+        (
+            (
+                "billing/cycle/recover.py",
+                "        sending.expire_proofs(tx, ctx.actor, ctx.clock(), ctx.clock() - quiet)\n",
+                "        pass\n",
+            ),
+            (
+                "billing/cycle/submit.py",
+                "        gone = {row.id for row in (*cancelled, *paused, *old)}\n",
+                "        gone = {row.id for row in (*cancelled, *paused)}\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a proof of absence grows old in mid-run",
+        "cycle/test_reconcile_guards.py::test_a_proof_that_grows_old_in_mid_run_sends_nothing",
+        (
+            (
+                "billing/cycle/submit.py",
+                "        gone = {row.id for row in (*cancelled, *paused, *old)}\n",
+                "        gone = {row.id for row in (*cancelled, *paused)}\n",
+            ),
+        ),
     ),
     _one(
         "the payable day is never before the real day in live",
