@@ -28,6 +28,7 @@ class EventAction(StrEnum):
     TURNED_UP = "turned_up"  # planned, held -> unknown
     ADOPTED = "adopted"  # unknown, parked -> open
     PROVED_ABSENT = "proved_absent"  # unknown -> planned
+    PROOF_EXPIRED = "proof_expired"  # planned -> unknown
     PARKED = "parked"
     RESOLVED = "resolved"
     # payments at Mileston
@@ -72,6 +73,7 @@ SENTENCES: dict[EventAction, str] = {
     _A.RECOVERED: "{it} was being sent when its run died; it is looked up at Mileston",
     _A.TURNED_UP: "{it} turned up at Mileston: {detail}",
     _A.ADOPTED: "{it} was found at Mileston after its answer was lost; its id there is {detail}",
+    _A.PROOF_EXPIRED: "{it} is looked for once more before it is sent: {detail}",
     _A.PROVED_ABSENT: "{it} was proved not to exist at Mileston: {detail}",
     _A.PARKED: "{it} was parked and waits for a person: {detail}",
     _A.RESOLVED: "{it} was resolved: {detail}",

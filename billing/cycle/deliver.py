@@ -19,6 +19,10 @@ from billing.store.tx import Tx
 
 _LEASE = timedelta(minutes=15)
 _MOST_TRIES = 11
+_MADE_ELSEWHERE = (
+    "its payment was found at Mileston and not made by this database, so its e-mail may have gone "
+    "out before; send it with `billing notices resend`"
+)
 """Doubling from five minutes, the last try comes after about three and a half days."""
 
 
@@ -132,6 +136,8 @@ class _Outbox:
             delivery = Delivery(DeliveryKind.NOT_SENT, self.channel_fault or "the run was asked to end")
         elif self.ctx.clock() > self.began + _LEASE and self._lease_is_over(row):
             delivery = Delivery(DeliveryKind.NOT_SENT, "its lease had ended before it was sent")
+        elif self._waits_for_a_person(row):
+            delivery = Delivery(DeliveryKind.UNKNOWN, _MADE_ELSEWHERE)
         else:
             try:
                 delivery = await self.ctx.transport.send(mail)
@@ -140,6 +146,11 @@ class _Outbox:
                 self.channel_fault = str(error)
                 delivery = Delivery(DeliveryKind.NOT_SENT, "the mail server was lost")
         return _Posted(row, mail, delivery, self.ctx.clock(), handed)
+
+    def _waits_for_a_person(self, row: NoticeWithRows) -> bool:
+        """It may have gone out from another copy of this database; once a person resends it, it goes out."""
+        perhaps_sent = row.facts == lifecycle.PERHAPS_SENT and row.raw is None
+        return perhaps_sent and self.ctx.settings.mail.on_unknown == "hold"
 
     def _lease_is_over(self, row: NoticeWithRows) -> bool:
         with self.ctx.db.read() as connection:

@@ -15,7 +15,8 @@ from billing.cycle.sweep import forgotten, sweep
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
 from billing.lifecycle.payments import Found
-from billing.lifecycle.restore import require_lookup
+from billing.lifecycle.restore import FROM_BACKUP, require_lookup
+from billing.lifecycle.sending import OLD_PROOF
 from billing.store import remote_checks
 from billing.store.events import event, record
 from billing.store.identity import restored_on
@@ -175,7 +176,11 @@ def _cause(tx: Tx, row: LostPayment, verdict: Verdict) -> str:
 
 def _adopt(tx: Tx, ctx: Context, adopted: Sequence[tuple[LostPayment, Verdict]], now: datetime) -> None:
     for state in (PaymentState.UNKNOWN, PaymentState.PARKED):
-        found = [Found(row, v.remote.remote_id, now) for row, v in adopted if v.remote and row.state == state]
+        found = [
+            Found(row, v.remote.remote_id, now, _was_made_elsewhere(row))
+            for row, v in adopted
+            if v.remote and row.state == state
+        ]
         queued = lifecycle.open_payments(
             tx, ctx.actor, now, ctx.payable_from, state, found, EventAction.ADOPTED
         )
@@ -184,8 +189,13 @@ def _adopt(tx: Tx, ctx: Context, adopted: Sequence[tuple[LostPayment, Verdict]],
         ctx.report.notices_queued += queued
 
 
+def _was_made_elsewhere(row: LostPayment) -> bool:
+    """This database never sent it, or it forgot what it sent last."""
+    return row.attempts == 0 or row.cause in (FROM_BACKUP, _FORGOTTEN)
+
+
 def _absent(tx: Tx, ctx: Context, row: LostPayment, verdict: Verdict, now: datetime) -> None:
-    if ctx.settings.reconcile.when_absent == "park":
+    if ctx.settings.reconcile.when_absent == "park" and row.cause != OLD_PROOF:
         cause = "proved not to exist at Mileston; reconcile.when_absent = 'park' leaves it to a person"
         _park(tx, ctx, row, cause, now, (verdict.absent_looks, verdict.absent_at))
         return

@@ -20,6 +20,8 @@ from billing.store.tx import Tx
 
 _QUEUE_SECONDS = 5.0
 """How long an intent may wait for a lane beyond one time limit of the API."""
+_SHORTEST_PROOF = timedelta(seconds=60)
+"""Within one run a proof of absence is good for so long at least, however short a sandbox's quiet time."""
 _HOLD_PAGE = 500
 _LONGEST_PAUSE_SECONDS = 60.0
 _CANCELLED = "its subscription was cancelled before it was sent"
@@ -112,7 +114,7 @@ class _Feed:
                 return admitted, held
 
     def _withdraw(self, tx: Tx, rows: list[PlannedPayment], now: datetime) -> list[PlannedPayment]:
-        """Payments of subscriptions that were paused or cancelled meanwhile are not sent."""
+        """What a paused or cancelled subscription owes is not sent, nor anything on an old proof."""
         cancelled = [row for row in rows if row.status == SubscriptionStatus.CANCELLED]
         paused = [row for row in rows if row.status == SubscriptionStatus.PAUSED]
         if cancelled:
@@ -120,7 +122,12 @@ class _Feed:
         if paused:
             causes = dict.fromkeys([row.id for row in paused], _PAUSED)
             lifecycle.hold(tx, self.ctx.actor, now, paused, causes)
-        gone = {row.id for row in (*cancelled, *paused)}
+        # The next cycle looks for what waited so long in this one that its proof of absence is old.
+        good_since = now - max(_SHORTEST_PROOF, timedelta(seconds=self.ctx.settings.reconcile.quiet_seconds))
+        old = [row for row in rows if row.absent_looks and row.absent_at and row.absent_at < good_since]
+        self.ctx.report.due += len(old)
+        self.ctx.report.not_sent += len(old)
+        gone = {row.id for row in (*cancelled, *paused, *old)}
         return [row for row in rows if row.id not in gone]
 
     async def send(self, intent: _Intent) -> Result:

@@ -25,6 +25,10 @@ _EVENT_OF = {
 }
 
 
+PERHAPS_SENT = '{"perhaps_sent": true}'
+"""The facts of a notice that another copy of this database may have sent already."""
+
+
 class NewNotice(TypedDict):
     """A notice about to be queued; `new_notice` makes it."""
 

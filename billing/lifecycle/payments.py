@@ -104,6 +104,8 @@ class Found:
     row: PeriodRef
     remote_id: str
     by_at: datetime
+    made_elsewhere: bool = False
+    """Another copy of this database made it, and may have sent its mail as well."""
 
 
 def open_payments(
@@ -147,7 +149,16 @@ def open_payments(
     if moved != len(found):
         raise RuntimeError("a payment was moved by another worker under our lock")
     queued = notices.queue(
-        tx, [notices.about_payment(NoticeKind.PAYMENT_CREATED, each.row, now) for each in found]
+        tx,
+        [
+            notices.about_payment(
+                NoticeKind.PAYMENT_CREATED,
+                each.row,
+                now,
+                facts=notices.PERHAPS_SENT if each.made_elsewhere else "",
+            )
+            for each in found
+        ],
     )
     record(tx, [about_payment(now, actor, action, each.row, each.remote_id) for each in found])
     return queued

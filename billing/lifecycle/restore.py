@@ -21,6 +21,8 @@ from billing.store.models import identity, payments
 from billing.store.tx import Tx
 
 _P, _I = payments.c, identity.c
+FROM_BACKUP = "the database was restored from a backup"
+"""The cause of payments that a restored database looks for."""
 _PERHAPS_SENT = (
     PaymentState.UNKNOWN,
     PaymentState.SENDING,
@@ -56,7 +58,9 @@ def mark_restored(
         # What the lost time sent last may be on its way still, and no list shows it yet.
         perhaps_sent = _P.state.in_([state.value for state in _PERHAPS_SENT])
         tx.execute(update(payments).where(perhaps_sent).values(deadline_at=now, **NOT_LOOKED))
-        require_lookup(tx, today, now, "the database was restored from a backup")
+        unknown = _P.state == PaymentState.UNKNOWN.value
+        tx.execute(update(payments).where(unknown).values(cause=FROM_BACKUP))
+        require_lookup(tx, today, now, FROM_BACKUP)
         record(tx, [event(now, actor, EventAction.DATABASE_RESTORED, strong)])
     elif moved and home is not None:
         since = min(now, home.since or now)

@@ -20,7 +20,9 @@ from sqlalchemy import select, update
 
 from billing.core.event_text import EventAction
 from billing.core.outcomes import CreateOutcome, OutcomeKind
+from billing.core.reconciling import PROOF
 from billing.core.states import PaymentState, check_transition
+from billing.lifecycle.moves import NOT_LOOKED
 from billing.lifecycle.payments import Found, open_payments
 from billing.store import runs
 from billing.store.bulk import insert_rows, update_rows
@@ -44,6 +46,7 @@ _EVENT_OF = {
     OutcomeKind.NOT_SENT: EventAction.NOT_SENT,
     OutcomeKind.UNKNOWN: EventAction.UNKNOWN,
 }
+OLD_PROOF = "it was proved not to exist at Mileston, but a while ago"
 _TAKEN = "a payment was moved by another worker under our lock"
 
 
@@ -71,8 +74,6 @@ def begin_sending(
             lease_until=lease_until,
             deadline_at=deadline,
             remote_from_at=now,
-            absent_looks=0,
-            absent_at=None,
             look_step=0,
             next_look_at=None,
             cause="",
@@ -199,7 +200,14 @@ def _write_unopened(tx: Tx, actor: str, now: datetime, results: Sequence[Result]
     moved = update_rows(tx, payments, rows, sending, lease_until=None, next_look_at=None, updated_at=now)
     if moved != len(rows):
         raise RuntimeError(_TAKEN)
+    _forget_proofs(tx, [r.row.id for r in results if STATE_AFTER[r.outcome.kind] is PaymentState.UNKNOWN])
     record(tx, lines)
+
+
+def _forget_proofs(tx: Tx, ids: Sequence[int]) -> None:
+    """What was proved absent may have been made since. (What was not sent keeps its proof.)"""
+    if ids:
+        tx.execute(update(payments).where(_P.id.in_(ids)).values(**NOT_LOOKED))
 
 
 def _finish_attempts(tx: Tx, results: Sequence[Result]) -> None:
@@ -244,8 +252,35 @@ def recover(tx: Tx, actor: str, now: datetime, exclusive: bool, limit: int) -> i
             cause="its run died before the outcome was written",
             lease_until=None,
             updated_at=now,
+            **NOT_LOOKED,
         )
         if moved != len(rows):
             raise RuntimeError(_TAKEN)
     record(tx, [about_payment(now, actor, EventAction.RECOVERED, row) for row in rows])
+    return len(rows)
+
+
+def expire_proofs(tx: Tx, actor: str, now: datetime, proved_before: datetime) -> int:
+    """Planned payments whose proof of absence is older are looked for once more before they are sent.
+
+    The old proof counts as the first of the two looks. Returns how many those are.
+    """
+    check_transition(PaymentState.PLANNED, PaymentState.UNKNOWN)
+    planned = _P.state == PaymentState.PLANNED.value
+    old = planned & (_P.absent_looks >= PROOF) & (_P.absent_at < proved_before)
+    statement = (
+        update(payments)
+        .where(old)
+        .values(
+            state=PaymentState.UNKNOWN.value,
+            cause=OLD_PROOF,
+            absent_looks=1,
+            look_step=0,
+            next_look_at=now,
+            updated_at=now,
+        )
+        .returning(_P.id, _P.subscription_id)
+    )
+    rows = list(tx.execute(statement))
+    record(tx, [about_payment(now, actor, EventAction.PROOF_EXPIRED, row, OLD_PROOF) for row in rows])
     return len(rows)

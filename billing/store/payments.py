@@ -29,6 +29,8 @@ def planned_page(tx: Tx, today: date, after_id: int, limit: int) -> list[Planned
             _P.due_on,
             _P.period_end_on,
             _P.attempts,
+            _P.absent_looks,
+            _P.absent_at,
             subscriptions.c.reference,
             subscriptions.c.plan,
             subscriptions.c.name,

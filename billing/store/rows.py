@@ -96,6 +96,8 @@ class PlannedPayment(PaymentInState, PeriodRef, Protocol):
     amount_micros: int
     period_end_on: date
     attempts: int
+    absent_looks: int
+    absent_at: datetime | None
     plan: str
     name: str
     email: str

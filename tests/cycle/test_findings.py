@@ -32,6 +32,32 @@ def test_a_whole_folder_that_was_put_back_charges_nobody_again(business: Busines
     assert {payment["state"] for payment in business.payments()} == {"open"}
 
 
+@pytest.mark.parametrize(("on_unknown", "mailed"), [("hold", 0), ("resend", len(ROWS))])
+def test_the_mail_of_a_payment_that_another_copy_made_may_have_gone_out_already(
+    new_business: Make, on_unknown: str, mailed: int
+) -> None:
+    business = new_business(mail__on_unknown=on_unknown)
+    business.subscribe(*ROWS)
+    var, aside = business.folder / "var", business.folder / "aside"
+    shutil.copytree(var, aside)
+    business.run(DAY)
+    shutil.rmtree(var)
+    shutil.copytree(aside, var)
+
+    report = business.run(DAY)
+
+    created = [name for name in business.mail_names() if "payment_created" in name]
+    assert len(created) == mailed
+    assert (report.adopted, report.notices_held) == (len(ROWS), len(ROWS) - mailed)
+    if not mailed:
+        notices = business.notices()
+        assert {notice["state"] for notice in notices if notice["kind"] == "payment_created"} == {"unknown"}
+        for notice in notices:
+            business.billing("notices", "resend", str(notice["id"]))
+        business.run(DAY)
+        assert len([name for name in business.mail_names() if "payment_created" in name]) == len(ROWS)
+
+
 def test_a_copy_in_the_place_of_the_database_sends_nothing_before_one_look(new_business: Make) -> None:
     """A weak reason: nothing is sent until a look, a quiet time after the copy was put in place."""
     business = new_business(reconcile__quiet_seconds="3600")

@@ -88,7 +88,8 @@ def test_an_intent_is_the_payments_state_and_a_new_attempt(db: Database) -> None
     row = payment(db)
     assert (row.state, row.run_id, row.attempts) == ("sending", "run-1", 1)
     assert (row.lease_until, row.deadline_at, row.remote_from_at) == (LEASE, DEADLINE, NOW)
-    assert (row.absent_looks, row.absent_at, row.look_step, row.next_look_at) == (0, None, 0, None)
+    # The proof is kept for the case that it proves not to have been sent.
+    assert (row.absent_looks, row.absent_at, row.look_step, row.next_look_at) == (2, NOW, 0, None)
     assert row.cause == ""
     (attempt,) = attempts_of(db, taken.id)
     assert (attempt.number, attempt.run_id, attempt.started_at) == (1, "run-1", NOW)
@@ -332,3 +333,27 @@ def test_two_workers_recover_each_payment_once_without_waiting(db: Database) -> 
         ["run:run-2", "run:run-3"],
         ["run:run-3", "run:run-2"],
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "looks"), [(OutcomeKind.NOT_SENT, 2), (OutcomeKind.REFUSED, 2), (OutcomeKind.UNKNOWN, 0)]
+)
+def test_a_proof_of_absence_outlives_only_what_made_nothing(
+    db: Database, kind: OutcomeKind, looks: int
+) -> None:
+    a_payment(db, a_subscription(db), absent_looks=2, absent_at=NOW)
+    (taken,) = take(db)
+    write(db, other(taken, kind))
+    assert payment(db).absent_looks == looks
+
+
+def test_an_old_proof_counts_as_the_first_look_of_a_new_one(db: Database) -> None:
+    subscription = a_subscription(db)
+    old = a_payment(db, subscription, absent_looks=2, absent_at=NOW)
+    a_payment(db, subscription, TODAY + DAY, absent_looks=2, absent_at=NOW + timedelta(seconds=1))
+    a_payment(db, subscription, TODAY + 2 * DAY)
+    with db.transaction() as tx:
+        assert sending.expire_proofs(tx, "run:1", WRITTEN, NOW + timedelta(seconds=1)) == 1
+    row = next(row for row in all_rows(db, table) if row.id == old)
+    assert (row.state, row.absent_looks, row.absent_at, row.next_look_at) == ("unknown", 1, NOW, WRITTEN)
+    assert [(line.action, line.payment_id) for line in all_rows(db, events)] == [("proof_expired", old)]

@@ -153,6 +153,47 @@ MUTANTS: tuple[Mutant, ...] = (
         "        return Verdict(\n            Finding.LOOK_AGAIN,\n            next_look_at=now + quiet,\n",
         "        return Verdict(\n            Finding.ABSENT,\n            next_look_at=now + quiet,\n",
     ),
+    Mutant(
+        "a proof of absence grows old",
+        "cycle/test_reconcile_guards.py::test_an_old_proof_without_a_list_sends_nothing",
+        (
+            (
+                "billing/cycle/recover.py",
+                "        sending.expire_proofs(tx, ctx.actor, ctx.clock(), ctx.clock() - quiet)\n",
+                "        pass\n",
+            ),
+            (
+                "billing/cycle/submit.py",
+                "        gone = {row.id for row in (*cancelled, *paused, *old)}\n",
+                "        gone = {row.id for row in (*cancelled, *paused)}\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a proof of absence grows old in mid-run",
+        "cycle/test_reconcile_guards.py::test_a_proof_that_grows_old_in_mid_run_sends_nothing",
+        (
+            (
+                "billing/cycle/submit.py",
+                "        gone = {row.id for row in (*cancelled, *paused, *old)}\n",
+                "        gone = {row.id for row in (*cancelled, *paused)}\n",
+            ),
+        ),
+    ),
+    _one(
+        "the payable day is never before the real day in live",
+        "cycle/test_reconcile_guards.py::test_in_live_the_payable_day_is_never_before_the_real_day",
+        "billing/cycle/context.py",
+        "        return max(self.as_of, today)\n",
+        "        return self.as_of\n",
+    ),
+    _one(
+        "the mail of what another copy made waits",
+        "cycle/test_reconcile_guards.py::test_the_mail_of_what_another_copy_made_is_told_from_others",
+        "billing/cycle/reconcile.py",
+        "    return row.attempts == 0 or row.cause in (FROM_BACKUP, _FORGOTTEN)\n",
+        "    return False\n",
+    ),
     _one(
         "the list reaches every unknown",
         "cycle/test_observe.py::test_a_list_read_for_the_open_payments_alone_takes_no_earlier_proof_back",
