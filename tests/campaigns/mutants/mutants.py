@@ -155,7 +155,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a proof of absence grows old",
-        "cycle/test_reconcile_guards.py::test_an_old_proof_without_a_list_sends_nothing",
+        "cycle/test_recover_proofs.py::test_an_old_proof_without_a_list_sends_nothing",
         (
             (
                 "billing/cycle/recover.py",
@@ -171,7 +171,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a proof of absence grows old in mid-run",
-        "cycle/test_reconcile_guards.py::test_a_proof_that_grows_old_in_mid_run_sends_nothing",
+        "cycle/test_recover_proofs.py::test_a_proof_that_grows_old_in_mid_run_sends_nothing",
         (
             (
                 "billing/cycle/submit.py",
@@ -182,14 +182,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "the payable day is never before the real day in live",
-        "cycle/test_reconcile_guards.py::test_in_live_the_payable_day_is_never_before_the_real_day",
+        "cycle/test_recover_proofs.py::test_in_live_the_payable_day_is_never_before_the_real_day",
         "billing/cycle/context.py",
         "        return max(self.as_of, today)\n",
         "        return self.as_of\n",
     ),
     _one(
         "the mail of what another copy made waits",
-        "cycle/test_reconcile_guards.py::test_the_mail_of_what_another_copy_made_is_told_from_others",
+        "cycle/test_recover_proofs.py::test_the_mail_of_what_another_copy_made_is_told_from_others",
         "billing/cycle/reconcile.py",
         "    return row.attempts == 0 or row.cause in (FROM_BACKUP, _FORGOTTEN)\n",
         "    return False\n",
