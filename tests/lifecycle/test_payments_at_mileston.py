@@ -14,6 +14,7 @@ from billing.lifecycle import notices
 from billing.lifecycle import payments as verbs
 from billing.lifecycle.payments import Found
 from billing.store.connection import Database
+from billing.store.models import notices as notice_table
 from billing.store.models import payments as table
 from tests.support.databases import NOW, TODAY, a_payment, a_subscription
 from tests.support.written import Logged, log_of, nothing_changes, outbox_of, payment_of, rows_of
@@ -64,6 +65,13 @@ def test_what_was_due_before_is_payable_from_today(db: Database) -> None:
     opened(db, PaymentState.UNKNOWN, Found(row, "remote-1", NOW))
     after = payment_of(db, row.id)
     assert (after.payable_on, after.next_dun_on) == (TODAY, first_dunning_on(TODAY))
+
+
+def test_of_what_another_copy_made_the_mail_may_have_gone_out_already(db: Database) -> None:
+    ours, theirs = read_payments(db, "unknown", "unknown")
+    found = [Found(ours, "remote-1", NOW), Found(theirs, "remote-2", NOW, made_elsewhere=True)]
+    assert opened(db, PaymentState.UNKNOWN, *found) == 2
+    assert [row.facts for row in rows_of(db, notice_table)] == ["", notices.PERHAPS_SENT]
 
 
 def test_one_that_another_worker_moved_stops_all_of_them(db: Database) -> None:

@@ -78,6 +78,15 @@ def test_a_restored_database_is_noticed_with_its_reason_and_looks_before_it_send
     assert log_of(owned_db) == [Logged(ACTOR, "database_restored", reason)]
 
 
+def test_what_was_unknown_in_the_backup_is_looked_for_as_what_the_backup_forgot(owned_db: Database) -> None:
+    remember(owned_db, copied_at=NOW)
+    row_id = a_payment(owned_db, a_subscription(owned_db), state="unknown", cause="no answer", absent_looks=1)
+    noticed(owned_db)
+    after = payment_of(owned_db, row_id)
+    assert (after.state, after.cause) == ("unknown", restore.FROM_BACKUP)
+    assert (after.deadline_at, after.absent_looks) == (LATER, 0)
+
+
 def test_what_was_noticed_once_is_not_noticed_again(owned_db: Database) -> None:
     remember(owned_db, copied_at=NOW, generation=3, home=SERVER.key)
     assert noticed(owned_db, 7, OTHER_SERVER)

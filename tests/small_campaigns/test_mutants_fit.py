@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns.mutants.mutants import MUTANTS, Mutant
+from tests.campaigns.mutants.mutant import Mutant
+from tests.campaigns.mutants.mutants import MUTANTS
 
 ROOT = Path(__file__).parents[2]
 

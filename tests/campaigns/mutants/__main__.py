@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns.mutants.mutants import MUTANTS, Mutant
+from tests.campaigns.mutants.mutant import Mutant
+from tests.campaigns.mutants.mutants import MUTANTS
 
 ROOT = Path(__file__).parents[3]
 _COPIED = ("billing", "templates", "tests", "pyproject.toml")

@@ -6,8 +6,7 @@ has to be written anew, and the tool says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from tests.campaigns.mutants.mutant import Mutant, one
 
 _SENDING = "cycle/test_submit_guards.py::test_"
 _RECONCILING = "cycle/test_reconcile_guards.py::test_"
@@ -20,33 +19,8 @@ _NO_FIRST_LOOK = (
 """Guards behind the look before anything is sent: each must do without it."""
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """`name` says which guard is gone; `edits` are (file, old text, new text)."""
-
-    name: str
-    test: str
-    edits: tuple[tuple[str, str, str], ...]
-
-    def apply(self, tree: Path) -> None:
-        """Make the edits in a copy of the tree. Raises `ValueError` if one does not fit exactly once."""
-        for file, old, new in self.edits:
-            path = tree / file
-            source = path.read_text(encoding="utf-8")
-            if source.count(old) != 1:
-                raise ValueError(
-                    f"{self.name}: its text stands {source.count(old)} times in {file}; "
-                    f"write the edit anew:\n{old}"
-                )
-            path.write_text(source.replace(old, new), encoding="utf-8")
-
-
-def _one(name: str, test: str, file: str, old: str, new: str) -> Mutant:
-    return Mutant(name, test, ((file, old, new),))
-
-
 MUTANTS: tuple[Mutant, ...] = (
-    _one(
+    one(
         "commit before send",
         _SENDING + "an_intent_is_committed_before_its_create_is_sent",
         "billing/cycle/submit.py",
@@ -67,7 +41,7 @@ MUTANTS: tuple[Mutant, ...] = (
             _NO_FIRST_LOOK,
         ),
     ),
-    _one(
+    one(
         "recover to unknown, not to planned",
         _SENDING + "what_a_dead_run_had_sent_is_looked_for_with_patience",
         "billing/lifecycle/sending.py",
@@ -76,77 +50,77 @@ MUTANTS: tuple[Mutant, ...] = (
         "            state=PaymentState.PLANNED.value,\n"
         '            cause="its run died before the outcome was written",\n',
     ),
-    _one(
+    one(
         "compare-and-set when taking up",
         _SENDING + "a_payment_that_another_run_is_sending_is_not_taken_up",
         "billing/lifecycle/sending.py",
         "        .where(_P.id.in_([row.id for row in rows]), _P.state == PaymentState.PLANNED.value)\n",
         "        .where(_P.id.in_([row.id for row in rows]))\n",
     ),
-    _one(
+    one(
         "compare-and-set when moving",
         _SENDING + "a_move_out_of_a_state_that_is_past_does_nothing",
         "billing/lifecycle/moves.py",
         "        .where(_P.id.in_(ids), _P.state == old.value)\n",
         "        .where(_P.id.in_(ids))\n",
     ),
-    _one(
+    one(
         "a lease longer than any send",
         _SENDING + "a_lease_outlives_whatever_its_sender_may_still_send",
         "billing/cycle/submit.py",
         "deadline = send_by + timedelta(seconds=self.ctx.settings.mileston.timeout_seconds)\n",
         "deadline = now\n",
     ),
-    _one(
+    one(
         "too late an outcome refused",
         _SENDING + "an_outcome_that_comes_after_another_run_took_over_is_refused",
         "billing/lifecycle/sending.py",
         "_P.state == PaymentState.SENDING.value, _P.run_id == run_id)\n",
         "_P.state == PaymentState.SENDING.value)\n",
     ),
-    _one(
+    one(
         "deadline re-check at the socket",
         _SENDING + "nothing_leaves_once_the_time_to_send_by_has_passed",
         "billing/gateway/sockets.py",
         "        if self._send_by is not None and self._clock() >= self._send_by:\n",
         "        if False:\n",
     ),
-    _one(
+    one(
         "marker check of the answer",
         _SENDING + "an_answer_about_another_payment_is_no_success",
         "billing/gateway/verdicts.py",
         "    wrong = list(resource.differences(sent, resource.from_wire(record)))\n",
         "    wrong: list[str] = []\n",
     ),
-    _one(
+    one(
         "marker check in the list",
         _RECONCILING + "only_the_own_marker_is_adopted",
         "billing/cycle/reconcile.py",
         "                        seen.by_marker.get(row.marker, ()),\n",
         "                        list(seen.by_id.values()),\n",
     ),
-    _one(
+    one(
         "amount check of what bears the marker",
         _RECONCILING + "the_own_marker_with_another_amount_is_left_to_a_person",
         "billing/core/reconciling.py",
         "        fitting = [m for m in matches if not mismatch(m, lost.amount_micros, lost.email)]\n",
         "        fitting = list(matches)\n",
     ),
-    _one(
+    one(
         "quiet window after the attempt",
         _RECONCILING + "a_create_that_takes_effect_late_is_found_and_not_sent_again",
         "billing/core/reconciling.py",
         "    if now < lost.deadline_at + quiet:\n",
         "    if False:\n",
     ),
-    _one(
+    one(
         "quiet window between the looks",
         _RECONCILING + "two_looks_at_nearly_the_same_time_are_one",
         "billing/core/reconciling.py",
         "    if now < lost.absent_at + quiet:\n",
         "    if False:\n",
     ),
-    _one(
+    one(
         "second look",
         _RECONCILING + "one_look_at_a_list_that_lags_proves_nothing",
         "billing/core/reconciling.py",
@@ -180,49 +154,49 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    _one(
+    one(
         "the payable day is never before the real day in live",
         "cycle/test_recover_proofs.py::test_in_live_the_payable_day_is_never_before_the_real_day",
         "billing/cycle/context.py",
         "        return max(self.as_of, today)\n",
         "        return self.as_of\n",
     ),
-    _one(
+    one(
         "the mail of what another copy made waits",
         "cycle/test_recover_proofs.py::test_the_mail_of_what_another_copy_made_is_told_from_others",
         "billing/cycle/reconcile.py",
         "    return row.attempts == 0 or row.cause in (FROM_BACKUP, _FORGOTTEN)\n",
         "    return False\n",
     ),
-    _one(
+    one(
         "the list reaches every unknown",
         "cycle/test_observe.py::test_a_list_read_for_the_open_payments_alone_takes_no_earlier_proof_back",
         "billing/cycle/observe.py",
         "oldest_unknown(tx)))\n",
         "oldest_unknown(tx))) if looks else ()\n",
     ),
-    _one(
+    one(
         "coverage proof",
         _RECONCILING + "a_list_that_is_cut_off_proves_no_absence",
         "billing/core/reconciling.py",
         "    if not proof.covers(lost):\n",
         "    if False:\n",
     ),
-    _one(
+    one(
         "coverage proof: what must be in the list",
         _RECONCILING + "a_short_list_without_what_must_be_in_it_proves_no_absence",
         "billing/core/coverage.py",
         "        if self._lacking:\n            return f",
         "        if False:\n            return f",
     ),
-    _one(
+    one(
         "coverage proof: the list's order",
         "core/test_coverage.py::test_an_order_that_follows_nothing_is_never_believed",
         "billing/core/coverage.py",
         "        return any(order.chain >= CHAIN for order in self.fitting())",
         "        return True",
     ),
-    _one(
+    one(
         "coverage proof: what a list lacks",
         _RECONCILING + "a_short_list_without_what_must_be_in_it_proves_no_absence",
         "billing/cycle/observe.py",
@@ -241,35 +215,35 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    _one(
+    one(
         "a person's word before resending",
         _RECONCILING + "a_person_s_word_before_resending_is_waited_for_if_so_configured",
         "billing/cycle/reconcile.py",
-        '    if ctx.settings.reconcile.when_absent == "park":\n',
+        '    if ctx.settings.reconcile.when_absent == "park" and row.cause != OLD_PROOF:\n',
         "    if False:\n",
     ),
-    _one(
+    one(
         "a paid duplicate is never deleted",
         _RECONCILING + "a_duplicate_that_was_paid_meanwhile_is_not_deleted",
         "billing/cycle/sweep.py",
         "        if fresh is None or why_keep(fresh, ours, kept, known_paid=False):\n",
         "        if fresh is None:\n",
     ),
-    _one(
+    one(
         "the last one is never deleted",
         _RECONCILING + "the_last_one_left_is_never_deleted",
         "billing/cycle/sweep.py",
         "            if current is None and row.state != PaymentState.VOID:\n",
         "            if False:\n",
     ),
-    _one(
+    one(
         "no delete after a sleep",
         _RECONCILING + "a_process_that_slept_after_its_look_deletes_nothing",
         "billing/cycle/sweep.py",
         "        if ctx.clock() > look_holds_until:\n",
         "        if False:\n",
     ),
-    _one(
+    one(
         "one more look before a person is called",
         _RECONCILING + "a_list_that_shows_what_is_past_calls_nobody",
         "billing/cycle/sweep.py",
@@ -292,70 +266,70 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    _one(
+    one(
         "unique key: subscription and due date",
         _STORE + "a_period_has_one_payment_whatever_its_marker",
         "billing/store/migrations/versions/0001_the_first_schema.py",
         '        sa.UniqueConstraint("subscription_id", "due_on", name="uq_payments_period"),\n',
         "",
     ),
-    _one(
+    one(
         "unique key: marker",
         _STORE + "a_marker_stands_for_one_payment",
         "billing/store/migrations/versions/0001_the_first_schema.py",
         '        sa.UniqueConstraint("marker", name="uq_payments_marker"),\n',
         "",
     ),
-    _one(
+    one(
         "transitions refused by the database",
         _STORE + "an_illegal_transition_is_refused_by_the_database_itself",
         "billing/store/migrations/versions/0001_the_first_schema.py",
         "\"OLD.state <> NEW.state AND OLD.state || '>' || NEW.state NOT IN (\"\n",
         "\"FALSE AND OLD.state || '>' || NEW.state NOT IN (\"\n",
     ),
-    _one(
+    one(
         "dedupe key",
         _STORE + "a_dedupe_key_is_used_once_for_ever",
         "billing/store/migrations/versions/0001_the_first_schema.py",
         '        sa.UniqueConstraint("dedupe_key", name="uq_notices_dedupe_key"),\n',
         "",
     ),
-    _one(
+    one(
         "environment check",
         _STORE + "a_database_of_another_environment_or_business_is_refused[live]",
         "billing/store/identity.py",
         "    if row.environment != environment:\n",
         "    if False:\n",
     ),
-    _one(
+    one(
         "business check",
         _STORE + "a_database_of_another_environment_or_business_is_refused[business]",
         "billing/store/identity.py",
         "    if row.business_fingerprint != mark:\n",
         "    if False:\n",
     ),
-    _one(
+    one(
         "reset, not close",
         _SENDING + "a_connection_is_reset_and_not_left_to_the_kernel",
         "billing/gateway/sockets.py",
         "        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)\n",
         "",
     ),
-    _one(
+    one(
         "quiet time in live",
         _SENDING + "a_quiet_time_that_is_too_short_for_live_is_refused",
         "billing/config/load.py",
         "        if quiet < LEAST_LIVE_QUIET_SECONDS:\n",
         "        if False:\n",
     ),
-    _one(
+    one(
         "cycle lock on the database",
         _STORE + "a_removed_lock_file_lets_no_second_cycle_in",
         "billing/store/lock.py",
         "            _set_lock(opened.descriptor, fcntl.F_WRLCK)\n",
         "            pass\n",
     ),
-    _one(
+    one(
         "cycle lock beside the database",
         _STORE + "a_replaced_database_lets_no_second_cycle_in",
         "billing/store/lock.py",
@@ -394,7 +368,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ("billing/cycle/plan.py", "    if marker in shown:\n", "    if False:\n"),
         ),
     ),
-    _one(
+    one(
         "lost database: all is in doubt, not only what is seen",
         _STORE + "a_new_database_looks_for_what_a_lost_one_sent",
         "billing/lifecycle/restore.py",
