@@ -245,7 +245,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a person's word before resending",
         _RECONCILING + "a_person_s_word_before_resending_is_waited_for_if_so_configured",
         "billing/cycle/reconcile.py",
-        '    if ctx.settings.reconcile.when_absent == "park":\n',
+        '    if ctx.settings.reconcile.when_absent == "park" and row.cause != OLD_PROOF:\n',
         "    if False:\n",
     ),
     _one(
