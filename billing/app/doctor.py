@@ -116,7 +116,8 @@ def _permission_faults(config: Config, environ: Mapping[str, str]) -> Iterator[t
         yield from directory_faults(path.parent)
         if path.exists():
             yield from private_file_faults(path)
-            beside = [path.with_name(path.name + end) for end in (".lock", "-journal", "-wal", "-shm")]
+            real = path.resolve()
+            beside = [real.with_name(real.name + end) for end in (".lock", "-journal", "-wal", "-shm")]
             yield from same_owner_faults(path, beside)
     settings = config.settings
     if settings.mail.transport == "file":
