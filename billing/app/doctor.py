@@ -7,30 +7,28 @@ import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from billing.app.clock_check import api_clock_faults
+from billing.app.mileston_check import Finding, ask
 from billing.app.permissions import directory_faults, private_file_faults, same_owner_faults
 from billing.app.runtime import (
     api_at,
     credentials,
     needs_own_sandbox,
-    open_gateway,
     sandbox_data,
     templates_dir,
 )
 from billing.app.status import reading
-from billing.config import Config, Settings, load_config
+from billing.config import Config, load_config
 from billing.config.secrets import SECRET_NAMES
-from billing.core.outcomes import RemotePayment
-from billing.core.plurals import counted, plural
-from billing.errors import BillingError, ConfigError, GatewayError, MailError, StoreError
-from billing.store import figures, remote_checks
+from billing.core.plurals import counted
+from billing.errors import BillingError, ConfigError, MailError, StoreError
+from billing.lifecycle import restore
+from billing.store import figures
 from billing.store.connection import wal_is_safe
 from billing.store.identity import fingerprint, read_identity
 from billing.store.schema import SCHEMA_HEAD, version_in
@@ -39,23 +37,8 @@ from billing.store.tx import Tx
 _LEAST_FREE_BYTES = 200 * 1024 * 1024
 _CLOCK_TOLERANCE = timedelta(minutes=1)
 _WRITTEN_ON = date(2026, 11, 1)
-_FORBIDDEN = 403
-_NAMED = 5
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _POSIX_ZONE = re.compile(r"[A-Za-z<>+0-9-]{3,}[+-]?[0-9]{1,2}.*")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line. `ok` is None for what could not be checked; `advice` is what to do about a fault."""
-
-    check: str
-    ok: bool | None
-    found: str
-    advice: str = ""
-
-    def to_json(self) -> dict[str, object]:
-        return {"check": self.check, "ok": self.ok, "found": self.found, "advice": self.advice}
 
 
 def examine(path: Path | None, environ: Mapping[str, str], now: datetime) -> Iterator[Finding]:
@@ -133,7 +116,8 @@ def _permission_faults(config: Config, environ: Mapping[str, str]) -> Iterator[t
         yield from directory_faults(path.parent)
         if path.exists():
             yield from private_file_faults(path)
-            beside = [path.with_name(path.name + end) for end in (".lock", "-journal", "-wal", "-shm")]
+            real = path.resolve()
+            beside = [real.with_name(real.name + end) for end in (".lock", "-journal", "-wal", "-shm")]
             yield from same_owner_faults(path, beside)
     settings = config.settings
     if settings.mail.transport == "file":
@@ -179,6 +163,7 @@ def _database(config: Config, now: datetime) -> Iterator[Finding]:
             yield Finding("database", True, f"{path or 'PostgreSQL'} can be read")
             yield _schema(connection)
             yield from _identity(connection, config)
+            yield from _promises(connection)
             yield from _database_clock(connection, now)
     except StoreError as error:
         advice = (
@@ -222,6 +207,31 @@ def _identity(connection: Tx, config: Config) -> Iterator[Finding]:
         )
 
 
+def _promises(connection: Tx) -> Iterator[Finding]:
+    """Doubts about the database, and what its server promises about what was committed."""
+    if version_in(connection) == SCHEMA_HEAD and (doubt := restore.doubt(connection)) is not None:
+        advice = (
+            "run a cycle: one look at Mileston settles it. If it can't, and you know that nothing was sent "
+            "from another copy, say `billing database trust`"
+        )
+        yield Finding("database", False, f"nothing is sent yet: {doubt.reason}", advice)
+    kept = figures.synchronous(connection)
+    if kept is None:
+        return
+    commit, standbys = kept
+    if commit == "off":
+        found = "synchronous_commit is off: a crash of the server may forget what was sent"
+        yield Finding("database", False, found, "set synchronous_commit = on for this database or role")
+    elif standbys:
+        yield Finding("database", True, f"commits reach a standby ({standbys}) before anything is sent")
+    else:
+        found = (
+            "no synchronous standby: one that is promoted may lack what was sent last; the next cycle then "
+            "checks Mileston before it charges"
+        )
+        yield Finding("database", True, found)
+
+
 def _database_clock(connection: Tx, now: datetime) -> Iterator[Finding]:
     """A clock that is behind what was written before, or not the database server's."""
     if version_in(connection) is not None:
@@ -240,7 +250,7 @@ def _database_clock(connection: Tx, now: datetime) -> Iterator[Finding]:
 def _key(config: Config) -> Iterator[Finding]:
     """One call that changes nothing: the first page of the list."""
     if not needs_own_sandbox(config):
-        yield from asyncio.run(_ask(config, config.settings, "the key is accepted"))
+        yield from asyncio.run(ask(config, config.settings, "the key is accepted"))
         return
     from billing.app.sandbox_host import is_running, own_sandbox
 
@@ -249,57 +259,7 @@ def _key(config: Config) -> Iterator[Finding]:
         if not is_running(data):  # one for this check alone, which leaves nothing behind
             data = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "sandbox.jsonl"
         url = stack.enter_context(own_sandbox(data))
-        yield from asyncio.run(_ask(config, api_at(config.settings, url), "the local sandbox responds"))
-
-
-async def _ask(config: Config, settings: Settings, well: str) -> list[Finding]:
-    async with open_gateway(config, settings) as gateway:
-        try:
-            remotes = await gateway.list(settings.reconcile.page_size)
-        except GatewayError as error:
-            advice = "check mileston.recurring_payment_url, the network and the firewall"
-            if getattr(error, "unauthorized", False) or getattr(error, "status", None) == _FORBIDDEN:
-                advice = "copy the key and the business id again from Mileston's dashboard"
-            return [Finding("key", False, str(error), advice)]
-    asked = Finding("key", True, f"{well}: {settings.mileston.recurring_payment_url or 'Mileston'}")
-    clock = api_clock_faults(gateway, settings.reconcile.quiet_seconds)
-    agrees = _faults("clock", clock, "it agrees with the payments API's")
-    return [asked, *agrees, *_strangers(config, remotes)]
-
-
-def _strangers(config: Config, remotes: list[RemotePayment]) -> Iterator[Finding]:
-    """Remote payments that this program created, and of which this database knows nothing."""
-    marked = {remote.marker: remote.remote_id for remote in remotes if remote.marker is not None}
-    if not marked:
-        return
-    try:
-        known = _known(config, list(marked))
-    except StoreError:
-        return  # the check of the database reports it
-    strangers = [remote_id for marker, remote_id in marked.items() if marker not in known]
-    if not strangers:
-        checked = f"{counted(len(marked), 'payment')} checked at Mileston"
-        yield Finding("remote payments", True, f"{checked}, none unknown to this database")
-        return
-    more = ", …" if len(strangers) > _NAMED else ""
-    found = (
-        f"{counted(len(strangers), 'payment')} of this program at Mileston "
-        f"{plural(len(strangers), 'bears', 'bear')} a marker that no payment in this database has: "
-    )
-    advice = (
-        "check whether another database bills this business. If this one was restored from a backup or "
-        "replaces a lost one, import and resume its subscriptions, or delete these at Mileston"
-    )
-    yield Finding("remote payments", False, found + ", ".join(strangers[:_NAMED]) + more, advice)
-
-
-def _known(config: Config, markers: list[str]) -> Container[str]:
-    """Which markers this database has. Raises StoreError."""
-    path = config.sqlite_path
-    if path is not None and not path.exists():
-        return ()
-    with reading(config) as connection:
-        return remote_checks.by_marker(connection, markers) if version_in(connection) else ()
+        yield from asyncio.run(ask(config, api_at(config.settings, url), "the local sandbox responds"))
 
 
 def _mail(config: Config) -> Iterator[Finding]:

@@ -111,3 +111,12 @@ def upcoming(tx: Tx, through: date) -> tuple[int, int]:
         count += more * int(alike.many)
         amount += more * int(alike.micros)
     return count, amount
+
+
+def synchronous(tx: Tx) -> tuple[str, str] | None:
+    """PostgreSQL's `synchronous_commit` and `synchronous_standby_names`; None of SQLite."""
+    if tx.dialect.name != "postgresql":
+        return None
+    names = ("synchronous_commit", "synchronous_standby_names")
+    commit, standbys = tx.execute(select(*map(func.current_setting, names))).one()
+    return str(commit), str(standbys)

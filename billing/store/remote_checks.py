@@ -118,6 +118,15 @@ def claimed_ids(tx: Tx, remote_ids: Sequence[str]) -> set[str]:
     return found
 
 
+def subscribers_among(tx: Tx, emails: Sequence[str]) -> set[str]:
+    """Which of these e-mail addresses are subscribers', in lower case."""
+    found: set[str] = set()
+    for chunk in _chunks([email.lower() for email in emails]):
+        lowered = func.lower(subscriptions.c.email)
+        found.update(tx.execute(select(lowered).where(lowered.in_(chunk))).scalars())
+    return found
+
+
 def count_unknown(tx: Tx) -> int:
     query = select(func.count()).where(_P.state == PaymentState.UNKNOWN.value)
     return tx.execute(query).scalar_one()

@@ -360,6 +360,31 @@ def test_a_postgresql_that_is_well(business: Business, postgresql: Any) -> None:
         assert faults(business) == []
 
 
+@pytest.mark.parametrize(("commit", "is_fault"), [("off", True), ("local", False), ("on", False)])
+def test_what_a_postgresql_promises_of_its_commits_is_told(
+    business: Business, postgresql: Any, commit: str, is_fault: bool
+) -> None:
+    with postgresql.migrated() as url:
+        business.toml.chmod(0o600)
+        business.environ["BILLING_DATABASE__URL"] = url
+        with business.store() as db, db.transaction() as tx:
+            name = tx.exec_driver_sql("SELECT current_database()").scalar_one()
+            tx.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = {commit}")
+        found = [f for f in examine(business.toml, business.environ, utc_now()) if "synchronous" in f.found]
+    assert [f.ok for f in found] == [not is_fault]
+
+
+def test_a_doubt_that_keeps_everything_from_being_sent_is_told(well: Business) -> None:
+    var, aside = well.folder / "var", well.folder / "aside"
+    shutil.copytree(var, aside)
+    shutil.rmtree(var)
+    shutil.copytree(aside, var)
+    well.environ["BILLING_RECONCILE__QUIET_SECONDS"] = "3600"
+    well.run("2026-03-01")
+    found = [f for f in examine(well.toml, well.environ, utc_now()) if "nothing is sent yet" in f.found]
+    assert [(f.ok, "billing database trust" in f.advice) for f in found] == [(False, True)]
+
+
 def test_the_outbox_is_a_file(well: Business) -> None:
     outbox = Path(well.folder / "not-a-directory")
     outbox.write_text("")

@@ -134,13 +134,13 @@ class Sandbox:
             return True
         return False
 
-    def add_foreign(self, business: str) -> None:
+    def add_foreign(self, business: str, email: str = FOREIGN) -> None:
         """A record that somebody else makes in the same business."""
         body = {
             "amount": "1.00",
             "subscriptionName": "Made by hand",
             "subscriberFullName": "Somebody Else",
-            "subscriberEmail": FOREIGN,
+            "subscriberEmail": email,
             "recurringDate": "2026-01-05T00:00:00.000Z",
             "recurringInterval": 30,
         }

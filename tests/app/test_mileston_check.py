@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from billing.app.doctor import Finding, examine
+from billing.app.doctor import examine
+from billing.app.mileston_check import Finding
 from billing.app.runtime import utc_now
 from tests.support.business import Business
 
@@ -68,3 +69,21 @@ def test_a_clock_that_is_not_the_api_s_is_told(
     else:
         assert faults == []
         assert "it agrees with the payments API's" in [finding.found for finding in clock]
+
+
+def test_a_record_of_a_subscriber_without_our_number_is_shown(business: Business) -> None:
+    business.toml.chmod(0o600)
+    business.subscribe("ada,Gold,Ada,Ada@example.com,5,1 month,2026-03-01")
+    business.run("2026-03-01")
+    for email in ("ada@EXAMPLE.com", "bob@example.com"):
+        business.sandbox.add_foreign(business.id, email)
+
+    found = [each for each in examine(business.toml, business.environ, utc_now()) if each.ok is False]
+
+    (line,) = [each for each in found if each.check == "remote payments"]
+    (hers,) = [each for each in business.remote() if each["data"]["subscriberEmail"] == "ada@EXAMPLE.com"]
+    assert line.found == (
+        "1 record at Mileston has the e-mail address of a subscriber and no payment number of ours: "
+        + hers["id"]
+    )
+    assert "--despite-mismatch" in line.advice
