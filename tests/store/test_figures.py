@@ -107,6 +107,18 @@ def test_a_server_tells_what_its_clock_says_and_not_when_the_transaction_began(d
     assert first < second
 
 
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+def test_sqlite_promises_nothing_of_standbys(db: Database) -> None:
+    assert asked(db, figures.synchronous) is None
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+def test_a_server_tells_what_it_promises_of_a_commit(db: Database) -> None:
+    with db.transaction() as tx:
+        tx.exec_driver_sql("SET LOCAL synchronous_commit = remote_apply")
+        assert figures.synchronous(tx) == ("remote_apply", "")
+
+
 # -- what is to come -----------------------------------------------------------------------------------
 
 
