@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime
-from itertools import islice
 from typing import Any
 
 from billing.app.decisions import find_payment, find_subscription
@@ -130,8 +129,7 @@ def references_like(config: Config, beginning: str, limit: int) -> list[str]:
     if path is not None and not path.exists():
         return []
     with open_store(config) as db, db.read() as tx:
-        found = (reference for reference in subscriptions.references(tx) if reference.startswith(beginning))
-        return list(islice(found, limit))
+        return subscriptions.references_from(tx, beginning, limit)
 
 
 def _attempt(row: Attempt) -> Document:

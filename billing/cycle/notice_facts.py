@@ -35,7 +35,17 @@ def no_longer_holds(row: NoticeWithRows, today: date) -> str:
         return f"the payment is {row.payment_state}"
     if kind is _K.SUBSCRIPTION_PAUSED and row.status != SubscriptionStatus.PAUSED:
         return f"the subscription is {row.status} again"
+    if kind is _K.SUBSCRIPTION_CANCELLED:
+        return _why_not_cancelled(row)
     return ""
+
+
+def _why_not_cancelled(row: NoticeWithRows) -> str:
+    if row.cancel_on is None:
+        return "the cancellation was taken back"
+    told = json.loads(row.facts).get("last_day") if row.facts else None
+    later = told is not None and date.fromisoformat(told) > row.cancel_on
+    return "the subscription was cancelled for an earlier day since" if later else ""
 
 
 def must_wait(row: NoticeWithRows, run_id: str) -> bool:

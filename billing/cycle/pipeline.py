@@ -33,7 +33,7 @@ class Pipeline(Generic[Item, Done]):
     ) -> None:
         self._turn = turn
         self._work = work
-        self._lanes = lanes
+        self._lanes = min(lanes, window)
         self._window = window
         self._ready: deque[Item] = deque()
         self._finished: list[Done] = []
@@ -47,8 +47,8 @@ class Pipeline(Generic[Item, Done]):
             async with asyncio.TaskGroup() as lanes:
                 for _ in range(self._lanes):
                     lanes.create_task(self._lane())
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+        except ExceptionGroup as group:
+            self._failure = group.exceptions[0]  # what the other lanes had finished is written all the same
         finally:
             flusher.cancel()
             with suppress(asyncio.CancelledError):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from sqlalchemy import func, select
 
@@ -87,7 +86,9 @@ def _payment_needs(tx: Tx) -> Iterator[Need]:
                 count,
                 f"billing payments list --state {state}",
                 newest.isoformat(),
-                _items(payments.listing(tx, [state]), title, command, lambda row: row.cause),
+                _items(
+                    payments.listed([state]).first(tx, _ONE_BY_ONE), title, command, lambda row: row.cause
+                ),
             )
     count, newest = tx.execute(select(func.count(), func.max(_P.updated_at)).where(_P.attention != "")).one()
     if count:
@@ -98,7 +99,7 @@ def _payment_needs(tx: Tx) -> Iterator[Need]:
             "billing payments list --attention",
             newest.isoformat(),
             _items(
-                payments.listing(tx, attention=True),
+                payments.listed(attention=True).first(tx, _ONE_BY_ONE),
                 "needs a look",
                 "billing payments show {id}",
                 lambda row: row.attention,
@@ -107,7 +108,7 @@ def _payment_needs(tx: Tx) -> Iterator[Need]:
 
 
 def _items(
-    rows: Iterator[PaymentOfSubscription],
+    rows: Sequence[PaymentOfSubscription],
     title: str,
     command: str,
     reason: Callable[[PaymentOfSubscription], str],
@@ -118,7 +119,7 @@ def _items(
             f"{row.reference}, due on {row.due_on}: {reason(row)}".removesuffix(": "),
             command.format(id=row.id),
         )
-        for row in islice(rows, _ONE_BY_ONE)
+        for row in rows
     )
 
 
@@ -134,16 +135,14 @@ def _notice_needs(tx: Tx, digests: bool) -> Iterator[Need]:
     for state, (what, title) in _NOTICES.items():
         if state in found:
             _, count, newest = found[state]
-            rows = (
-                row for row in notices.listing(tx, [state]) if digests or row.kind != NoticeKind.RUN_DIGEST
-            )
+            rows = notices.listed([state], digests=digests).first(tx, _ONE_BY_ONE)
             items = (
                 DigestItem(
                     f"The e-mail {row.kind} {title}",
                     ": ".join(filter(None, (row.reference, row.server_reply))),
                     f"billing notices resend {row.id}",
                 )
-                for row in islice(rows, _ONE_BY_ONE)
+                for row in rows
             )
             yield Need(
                 f"notices_{state}",

@@ -152,7 +152,7 @@ def cancel(
         now,
         (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED),
         status=SubscriptionStatus.CANCELLED.value,
-        cancel_on=row.cancel_on or today,
+        cancel_on=min(row.cancel_on or today, today),
         next_due_on=None,
         next_remind_on=None,
     )
@@ -186,7 +186,7 @@ def _tell_cancelled(
     detail = f"{reason}; last day {last_day}".removeprefix("; ")
     record(tx, [event(now, actor, EventAction.SUBSCRIPTION_CANCELLED, detail, subscription_id=row.id)])
     facts = json.dumps({"last_day": last_day.isoformat()})
-    return _notify(tx, NoticeKind.SUBSCRIPTION_CANCELLED, row, now, "", payment, facts)
+    return _notify(tx, NoticeKind.SUBSCRIPTION_CANCELLED, row, now, last_day.isoformat(), payment, facts)
 
 
 def _end_of_the_running_period(row: Subscription, today: date) -> date:

@@ -284,7 +284,12 @@ def _stored(
         "created_at": old.created_at if old is not None else now,
         "updated_at": now,
     }
-    if old is not None and old.next_due_on == next_due and next_due is not None:
+    if (
+        old is not None
+        and old.next_due_on == next_due
+        and terms_of(old).interval == row.interval
+        and next_due
+    ):
         stored["next_remind_on"] = old.next_remind_on
     elif next_due is not None and cancel_on is None:
         stored["next_remind_on"] = first_reminder_on(row.interval, next_due, reminders)

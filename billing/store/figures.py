@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, false, func, or_, select
 
 from billing.core.periods import periods_due
 from billing.core.states import NoticeState, PaymentState, SubscriptionStatus
@@ -15,6 +15,7 @@ from billing.store.subscriptions import terms_of
 from billing.store.tx import Tx
 
 _N, _P, _R, _S = notices.c, payments.c, runs.c, subscriptions.c
+_LEAST_DAYS = {"day": 1, "week": 7, "month": 28, "year": 365}
 _GONE_THROUGH = ("ok", "attention")
 _UNPAID = (PaymentState.OPEN.value, PaymentState.UNCOLLECTIBLE.value)
 
@@ -89,11 +90,14 @@ def upcoming(tx: Tx, through: date) -> tuple[int, int]:
     many, sums = func.count().label("many"), func.sum(_S.amount_micros).label("micros")
     row = tx.execute(select(many, sums).where(due)).one()
     count, amount = int(row.many), int(row.micros or 0)
-    short = (
-        ((_S.interval_unit == "day") & (_S.interval_count < 30))
-        | ((_S.interval_unit == "week") & (_S.interval_count < 5))
-        | ((_S.interval_unit == "month") & (_S.next_due_on <= through - timedelta(days=28)))
-    )
+    lengths = tx.execute(select(_S.interval_unit, _S.interval_count).where(due).distinct()).all()
+    again = [
+        (_S.interval_unit == unit)
+        & (_S.interval_count == count)
+        & (_S.next_due_on <= through - timedelta(days=_LEAST_DAYS[unit] * count))
+        for unit, count in lengths
+        if _LEAST_DAYS[unit] * count < (through - date.min).days
+    ]
     calendar = (
         _S.anchor_on,
         _S.interval_count,
@@ -103,8 +107,10 @@ def upcoming(tx: Tx, through: date) -> tuple[int, int]:
         _S.cancel_on,
         _S.next_period,
     )
-    # However many there are, few have a calendar of their own.
-    for alike in tx.execute(select(many, sums, *calendar).where(due, short).group_by(*calendar)):
+    # However many there are, few have a calendar of their own; most are due once.
+    for alike in tx.execute(
+        select(many, sums, *calendar).where(due, or_(false(), *again)).group_by(*calendar)
+    ):
         terms = terms_of(alike)
         last = min(through, terms.last_due_on())
         more = len(periods_due(terms.anchor_on, terms.interval, alike.next_period + 1, last))

@@ -90,7 +90,9 @@ def listing(tx: Tx, states: Iterable[str] = (), subscription_id: int | None = No
     yield from listed(states, subscription_id).rows(tx)
 
 
-def listed(states: Iterable[str] = (), subscription_id: int | None = None) -> Listing[ListedNotice]:
+def listed(
+    states: Iterable[str] = (), subscription_id: int | None = None, digests: bool = True
+) -> Listing[ListedNotice]:
     """Notices, oldest first, with their subscription's reference and e-mail."""
     query = select(notices, subscriptions.c.reference, subscriptions.c.email).outerjoin(
         subscriptions, subscriptions.c.id == _N.subscription_id
@@ -99,6 +101,8 @@ def listed(states: Iterable[str] = (), subscription_id: int | None = None) -> Li
         query = query.where(_N.state.in_(states))
     if subscription_id is not None:
         query = query.where(_N.subscription_id == subscription_id)
+    if not digests:
+        query = query.where(_N.kind != NoticeKind.RUN_DIGEST.value)
     return Listing(query, (_N.id,))
 
 

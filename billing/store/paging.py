@@ -35,6 +35,10 @@ class Listing(Generic[R]):
         found = tx.execute(self.query.order_by(*self.order).execution_options(yield_per=PAGE))
         yield from cast("Iterator[R]", found)
 
+    def first(self, tx: Tx, count: int) -> list[R]:
+        """The first rows in order, at most `count`."""
+        return cast("list[R]", tx.execute(self.query.order_by(*self.order).limit(count)).all())
+
 
 def paged(db: Database, listing: Listing[R]) -> Iterator[R]:
     """All rows in order, each page in a transaction of its own.

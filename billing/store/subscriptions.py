@@ -109,6 +109,12 @@ def references(tx: Tx) -> Iterator[str]:
     yield from tx.execute(query).scalars()
 
 
+def references_from(tx: Tx, beginning: str, limit: int) -> list[str]:
+    """The first references that begin so, in the order of the alphabet."""
+    query = select(_S.reference).where(_S.reference.startswith(beginning, autoescape=True))
+    return list(tx.execute(query.order_by(_S.reference).limit(limit)).scalars())
+
+
 def listed() -> Listing[Subscription]:
     """Subscriptions by reference."""
     return Listing(select(subscriptions), (_S.reference,))

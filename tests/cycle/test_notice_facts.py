@@ -21,4 +21,4 @@ def test_a_queued_notice_that_no_longer_holds_is_superseded(business: Business) 
 
     states = {n["kind"]: n["state"] for n in business.notices()}
     assert states == {"next_payment_due": "superseded", "subscription_cancelled": "sent"}
-    assert business.mail_names() == ["subscription_cancelled.ada"]
+    assert business.mail_names() == ["subscription_cancelled.ada.2026-02-01"]

@@ -17,8 +17,6 @@ from tests.support.written import payment_of
 
 DAY = timedelta(days=1)
 WAITING = sorted(NEEDS_A_PERSON)
-# On PostgreSQL the list that is read no further than its fifth row leaves its cursor open, with a warning.
-only_sqlite = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
 AT_REST = [state for state in PaymentState if state not in NEEDS_A_PERSON]
 
 
@@ -121,7 +119,6 @@ def test_a_flag_is_a_need_of_its_own_whatever_the_state(db: Database) -> None:
     assert counted(db) == 2  # the one that is held and flagged is one payment
 
 
-@only_sqlite
 def test_five_are_spelt_out_and_all_are_counted(db: Database) -> None:
     subscription = a_subscription(db)
     for n in reversed(range(7)):
@@ -172,7 +169,6 @@ def test_a_mail_that_goes_its_ordinary_way_waits_for_nobody(db: Database, state:
     assert needs_of(db) == {}
 
 
-@only_sqlite
 def test_a_digest_that_failed_is_no_reason_for_the_next_one(db: Database) -> None:
     for n in range(6):
         a_notice(db, NoticeState.FAILED, str(n), NoticeKind.RUN_DIGEST)

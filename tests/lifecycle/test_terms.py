@@ -194,7 +194,6 @@ def test_a_coming_due_date_that_is_taken_by_what_is_never_charged_is_said(
     assert (f"{due_on} will not be charged: its payment is {state}" in done.told[0]) == said
 
 
-@pytest.mark.xfail(reason="the reminder's day is kept with the due date, though it depends on the interval")
 @pytest.mark.parametrize("interval", [Interval(1, Unit.DAY), MONTHLY])
 def test_an_interval_that_becomes_a_year_is_reminded_of_as_a_year_is(
     db: Database, interval: Interval

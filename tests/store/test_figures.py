@@ -145,7 +145,6 @@ def test_each_due_date_to_come_counts(
     assert asked(db, figures.upcoming, through) == (count, count * PRICE)
 
 
-@pytest.mark.xfail(reason="intervals of 30 days and more are believed to come up once in 30 days from today")
 @pytest.mark.parametrize(
     "changes",
     [
