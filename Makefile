@@ -29,15 +29,17 @@ test: $(DEV)      ## Run the tests
 
 # Pure code and units: no server, no process of their own, and few examples of each property.
 FAST := tests/core tests/config tests/test_layering.py tests/cycle/test_pipeline.py tests/cycle/test_report.py \
-	tests/app/test_csv_rows.py tests/app/test_csv_rows_guard.py tests/app/test_permissions.py \
+	tests/app/test_csv_rows.py tests/app/test_csv_rows_files.py tests/app/test_csv_rows_references.py \
+	tests/app/test_csv_text.py tests/app/test_csv_rows_guard.py tests/app/test_permissions.py \
 	tests/app/test_redaction.py tests/app/test_instrumentation.py tests/app/test_examples.py tests/gateway/test_addresses.py \
 	tests/gateway/test_redact.py tests/gateway/test_resources.py tests/gateway/test_verdicts_echo.py \
 	tests/mail/test_calendar.py tests/mail/test_console.py tests/mail/test_message.py tests/mail/test_samples.py \
-	tests/mail/test_i18n_formats.py tests/daemon/test_scheduler.py tests/small_campaigns/test_mutants_fit.py
+	tests/mail/test_i18n.py tests/mail/test_i18n_formats.py tests/cycle/test_observation.py tests/daemon/test_scheduler.py tests/small_campaigns/test_mutants_fit.py
 SLOW := --deselect tests/test_layering.py::test_everything_but_the_sandbox_loads_without_it \
 	--deselect tests/core/test_markers.py::test_a_hundred_thousand_payments_have_as_many_markers \
 	--deselect tests/core/test_coverage.py::test_lists_of_every_order_but_one_do_prove_something \
-	--deselect tests/core/test_coverage.py::test_an_order_that_follows_nothing_is_never_believed
+	--deselect tests/core/test_coverage.py::test_an_order_that_follows_nothing_is_never_believed \
+	--deselect tests/core/test_coverage.py::test_it_costs_the_memory_of_a_few_numbers_however_long_the_list
 test-fast: $(DEV)  ## Run the tests of the pure core and of units, in seconds
 	$(BIN)/pytest -n 2 --hypothesis-profile fast $(FAST) $(SLOW) $(ARGS)
 

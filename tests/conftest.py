@@ -22,7 +22,7 @@ from tests.support.sandbox import Sandbox
 
 # A slow machine is no failure: nothing here asserts a time.
 settings.register_profile("billing", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("fast", settings.get_profile("billing"), max_examples=20)
+settings.register_profile("fast", settings.get_profile("billing"), max_examples=10)
 settings.load_profile("billing")
 
 _LEVELLED = ("billing", "httpx", "httpcore", "asyncio", "apscheduler", "aiosmtplib", "alembic")
