@@ -28,7 +28,8 @@ def settled(world: World, *, say: bool = False) -> str | bool:
     # What a restored backup forgot, and a person paused before it was planned anew, nobody looks for.
     known = set(
         world.store.rows(
-            "SELECT s.email, p.due_on FROM payments p JOIN subscriptions s ON s.id = p.subscription_id"
+            "SELECT s.reference || '@example.com', p.due_on FROM payments p "
+            "JOIN subscriptions s ON s.id = p.subscription_id"
         )
     )
     for key in world.api.by_key:
@@ -53,7 +54,7 @@ def _payments(world: World) -> None:
     rows = {
         (email, due_on): (state, attention, remote_id)
         for email, due_on, state, attention, remote_id in world.store.rows(
-            "SELECT s.email, p.due_on, p.state, p.attention, p.remote_id "
+            "SELECT s.reference || '@example.com', p.due_on, p.state, p.attention, p.remote_id "
             "FROM payments p JOIN subscriptions s ON s.id = p.subscription_id"
         )
     }
@@ -128,7 +129,8 @@ def _wires(world: World) -> None:
     attempts = {
         (email, due_on): count
         for email, due_on, count in world.store.rows(
-            "SELECT s.email, p.due_on, count(*) FROM attempts a JOIN payments p ON p.id = a.payment_id "
+            "SELECT s.reference || '@example.com', p.due_on, count(*) FROM attempts a "
+            "JOIN payments p ON p.id = a.payment_id "
             "JOIN subscriptions s ON s.id = p.subscription_id GROUP BY p.id"
         )
     }

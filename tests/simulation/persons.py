@@ -43,6 +43,7 @@ class Persons:
         agreement = new_agreement(self.rng, self.made, today, self.world.options.tempo)
         self.world.clientele.add(agreement)
         self._import(agreement)
+        self.world.upheavals.settle_in(agreement)
 
     def subscribe_again(self) -> None:
         """What a restored backup has forgotten is imported anew."""
@@ -149,7 +150,7 @@ class Persons:
     def _payments(self, *states: str) -> list[tuple[Any, ...]]:
         marks = ", ".join("?" for _ in states)
         return self.world.store.rows(
-            f"SELECT p.id, p.state, s.email, p.due_on, p.remote_id FROM payments p "
+            f"SELECT p.id, p.state, s.reference || '@example.com', p.due_on, p.remote_id FROM payments p "
             f"JOIN subscriptions s ON s.id = p.subscription_id WHERE p.state IN ({marks}) ORDER BY p.id",
             *states,
         )
@@ -230,6 +231,7 @@ class Persons:
         """In the quiet tail people see to whatever waits for them."""
         self.world.follow_the_program()
         self._raise_limits()
+        self.world.upheavals.tenant_yields()
         self.subscribe_again()
         for agreement in list(self.world.clientele.agreements.values()):
             if agreement.status == PAUSED and self._holds(agreement):

@@ -21,6 +21,7 @@ from billing.core.outcomes import OutcomeKind
 from billing.core.reconciling import Coverage, Finding, Verdict
 from billing.core.states import PaymentState
 from billing.cycle import plan, reconcile, submit, sweep
+from billing.gateway import mileston
 from billing.store import notices, sending
 
 from . import gateway
@@ -154,7 +155,7 @@ PLANTED = (
         "its row is planned",
     ),
     Planted(
-        "ignores the markers", _replaced(gateway, "find_marker", lambda _: None), "though it exists", _LOST
+        "ignores the markers", _replaced(mileston, "find_marker", lambda _: None), "though it exists", _LOST
     ),
     Planted(
         "does not look at the clock before it sends",

@@ -49,17 +49,31 @@ class Run:
     process: Process
     stop_after: int = 0
     """After so many questions it is told that it was asked to end; 0: never."""
+    survived_failover: bool = False
+    """It began before a standby was promoted, and went on."""
+    connection_lost: bool = False
+    """Its next use of the database fails."""
     report: Report | None = None
     failed: bool = False
 
     @property
     def troubled(self) -> bool:
         """Whether it died, slept, failed, or has not ended: what it left behind may be unknown."""
-        return self.process.dead or self.process.stalls > 0 or self.failed or self.report is None
+        return (
+            self.process.dead
+            or self.process.stalls > 0
+            or self.failed
+            or self.report is None
+            or self.survived_failover
+        )
 
     @property
     def was_stopped(self) -> bool:
         return self.stop_after == 1
+
+    def loses_connection(self) -> bool:
+        lost, self.connection_lost = self.connection_lost, False
+        return lost
 
     def stopping(self) -> bool:
         """Whether it was asked to end: from the `stop_after`-th question on."""
@@ -96,6 +110,7 @@ async def _cycle(world: World, run: Run) -> Report:
     process, options = run.process, world.options
     timeout = options.settings.mileston.timeout_seconds
     db = ProcessDatabase(world.store, process, world.witness, world.rng_store, world.store_faults())
+    db.is_connection_lost = run.loses_connection
     lock = world.lock if options.exclusive else None
     skew = timedelta(seconds=process.skew_seconds)
 
