@@ -101,11 +101,22 @@ def _payment(
         return
     if live[0].remote_id != remote_id:
         world.trace.violated(f"{key[0]} {key[1]} stands for {remote_id}, and {live[0].remote_id} lives")
-    if live[0].amount_micros != agreement.amount_micros:
+    asked = agreement.amount_micros if agreement.changed_at is None else _amount(world, key)
+    if live[0].amount_micros != asked:
         world.trace.violated(f"{key[0]} {key[1]} was charged with a wrong amount")
     shown = live[0].remote_id in world.witness.unpaid_in_lists
     if state == "paid" and not live[0].paid and shown and not attention:
         world.trace.violated(f"{key[0]} {key[1]} is booked as paid, and is not")
+
+
+def _amount(world: World, key: tuple[str, str]) -> int:
+    """What the program asked for: prices change, and what was charged before keeps its own."""
+    rows = world.store.rows(
+        "SELECT p.amount_micros FROM payments p JOIN subscriptions s ON s.id = p.subscription_id "
+        "WHERE s.reference || '@example.com' = ? AND p.due_on = ?",
+        *key,
+    )
+    return int(rows[0][0])
 
 
 def _strangers(world: World) -> None:

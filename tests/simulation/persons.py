@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from billing.app import decisions
@@ -17,6 +18,8 @@ from .clientele import ACTIVE, CANCELLED, PAUSED, Agreement, new_agreement
 from .gateway import ModelGateway
 from .loop import Process
 from .store import ProcessDatabase
+from .storing import PLANS
+from .terms import TermsDesk
 
 if TYPE_CHECKING:
     from .world import World
@@ -35,15 +38,26 @@ class Persons:
         self.gateway = ModelGateway(world.api, self.process, world.witness, "person", 30.0, world.trace.now)
         self.voided: set[tuple[str, str]] = set()
         self.made = 0
+        self.desk = TermsDesk(world)
 
     def subscribe(self) -> None:
         """Somebody subscribes."""
         self.made += 1
         today = self.world.witness.today()
         agreement = new_agreement(self.rng, self.made, today, self.world.options.tempo)
+        self._put_oddly(agreement)
         self.world.clientele.add(agreement)
         self._import(agreement)
         self.world.upheavals.settle_in(agreement)
+
+    def _put_oddly(self, agreement: Agreement) -> None:
+        """In some wide worlds references begin with zeros, and plans have names that are hard to keep."""
+        traits = self.world.options.traits
+        if traits.mangled_imports:
+            agreement.reference = f"{self.made:05}"
+            agreement.email = f"{agreement.reference}@example.com"
+        if traits.bends_names:
+            agreement.plan = Random(f"{self.world.options.seed} plan {self.made}").choice(PLANS)
 
     def subscribe_again(self) -> None:
         """What a restored backup has forgotten is imported anew."""
@@ -60,9 +74,9 @@ class Persons:
         row = SubscriptionRow(
             line=1,
             reference=agreement.reference,
-            plan="Gold plan",
+            plan=agreement.plan,
             name="Sam Subscriber",
-            email=agreement.email,
+            email=agreement.address,
             amount=agreement.amount_micros,
             interval=Interval(agreement.count, Unit(agreement.unit)),
             starts_on=agreement.anchor_on,
@@ -89,7 +103,7 @@ class Persons:
         ]
         if self.world.options.remote_deletions:
             acts += [self.delete_at_the_api] * 3
-        self.rng.choice(acts)()
+        self.rng.choice(acts + self.desk.acts())()
 
     def _note(self, what: str, detail: str = "") -> None:
         self.world.trace.note("person", what, detail)
@@ -169,7 +183,7 @@ class Persons:
 
     async def _resolve(self, payment_id: int, key: tuple[str, str]) -> None:
         api, world = self.world.api, self.world
-        for wrong in [r for r in api.live(key) if r.amount_micros != self._amount(key)]:
+        for wrong in [r for r in api.live(key) if r.amount_micros != self._amount(payment_id)]:
             api.delete_by_hand(wrong)
             world.witness.cleared.add(key)
         live = api.live(key)
@@ -191,10 +205,9 @@ class Persons:
             return  # the API can't be read, or a run was quicker
         self._note("resolves", f"{key[0]} {key[1]} {'exists' if live else 'does not exist'}")
 
-    def _amount(self, key: tuple[str, str]) -> int:
-        agreement = self.world.clientele.by_email(key[0])
-        assert agreement is not None
-        return agreement.amount_micros
+    def _amount(self, payment_id: int) -> int:
+        rows = self.world.store.rows("SELECT amount_micros FROM payments WHERE id = ?", payment_id)
+        return int(rows[0][0])
 
     def void(self) -> None:
         rows = self._payments("held", "open")

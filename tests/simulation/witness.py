@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from .api import Key, ModelApi, Remote, person
-from .clientele import ACTIVE, Clientele
+from .clientele import ACTIVE, Agreement, Clientele
 from .fates import CreateBody, Shown
 from .options import Options
 from .store import SharedStore
@@ -70,6 +70,8 @@ class Witness:
     def leaving(self, marker: str, body: CreateBody, run_id: str, now: datetime) -> None:
         """The bytes of a create leave now: its intent must be committed, its lease not over."""
         key = (person(body.email), body.due_on)
+        if self.options.traits.mangled_imports:
+            self._is_the_subscription_itself(key, marker)
         if self.markers.setdefault(key, marker) != marker or self.keys.setdefault(marker, key) != key:
             self.trace.violated(f"{body.email} {body.due_on} and marker {marker} are not one and the same")
         rows = self.store.rows(
@@ -85,10 +87,42 @@ class Witness:
         if fault:
             self.trace.violated(f"a create left for {body.email} {body.due_on} by {run_id}, but {fault}")
         agreement = self.clientele.by_email(body.email)
+        if agreement is not None and self.options.traits.wide:
+            self._says_what_is_agreed(agreement, body, key, marker)
         if agreement is not None and agreement.status == ACTIVE:
             agreement.through(self.today(), certain=False)
         if agreement is None or date.fromisoformat(body.due_on) not in agreement.mays:
             self.trace.violated(f"{body.email} was charged for {body.due_on}, when nothing was due")
+
+    def _is_the_subscription_itself(self, key: Key, marker: str) -> None:
+        rows = self.store.rows(
+            "SELECT s.reference FROM payments p JOIN subscriptions s ON s.id = p.subscription_id "
+            "WHERE p.marker = ?",
+            marker,
+        )
+        if rows and f"{rows[0][0]}@example.com" != key[0]:
+            self.trace.violated(f"a second subscription {rows[0][0]!r} charges {key[0]}")
+
+    def _says_what_is_agreed(self, agreement: Agreement, body: CreateBody, key: Key, marker: str) -> None:
+        """What did not exist at the API when the terms were changed takes the new ones."""
+        if agreement.changed_at is None or any(w.key == key for w in self.api.wires):
+            return
+        rows = self.store.rows(
+            "SELECT max(a.started_at), (SELECT count(*) FROM sim_transitions t WHERE t.payment_id = p.id "
+            "AND t.new IN ('unknown', 'parked')) "
+            "FROM payments p JOIN attempts a ON a.payment_id = p.id WHERE p.marker = ?",
+            marker,
+        )
+        started_at, doubted = rows[0]
+        if started_at is None or doubted or _instant(started_at) <= agreement.changed_at:
+            return
+        if body.amount_micros != agreement.amount_micros:
+            self.trace.violated(
+                f"{key[0]} {key[1]} is charged the old price {body.amount_micros}, though it was not sent "
+                f"when that became {agreement.amount_micros}"
+            )
+        if body.email != agreement.address:
+            self.trace.violated(f"{key[0]} {key[1]} goes to the old address, though it was not sent then")
 
     def _intent_fault(self, rows: list[tuple[Any, ...]], body: CreateBody, run_id: str, now: datetime) -> str:
         if not rows:
@@ -125,6 +159,29 @@ class Witness:
                     f"{remote.key[0]} {remote.key[1]} was charged twice: {other.remote_id} of wire "
                     f"{other.wire} and {remote.remote_id} of wire {remote.wire}"
                 )
+        if self.options.traits.wide and not self.options.restores:
+            self._overlaps(remote)
+
+    def _overlaps(self, remote: Remote) -> None:
+        """No day of a subscription is charged twice, whatever became of its terms."""
+        first, last = _span(remote)
+        for key, others in self.api.by_key.items():
+            if key[0] != remote.key[0] or key[1] == remote.key[1]:
+                continue
+            for other in others:
+                begins, ends = _span(other)
+                if other.wire and other.live and begins <= last and first <= ends and self._is_charged(key):
+                    self.trace.violated(
+                        f"{key[0]} is charged for {first} to {last}, though {begins} to {ends} was charged"
+                    )
+
+    def _is_charged(self, key: Key) -> bool:
+        rows = self.store.rows(
+            "SELECT p.state FROM payments p JOIN subscriptions s ON s.id = p.subscription_id "
+            "WHERE s.reference || '@example.com' = ? AND p.due_on = ?",
+            *key,
+        )
+        return bool(rows) and rows[0][0] not in ("rejected", "void", "uncollectible")
 
     def deleted(self, remote: Remote) -> None:
         """A run may delete unpaid extras only, and never the last one."""
@@ -218,6 +275,12 @@ class Witness:
                 self.trace.violated(f"{key[0]} {key[1]} was parked only {self.trace.now() - ended} after")
         if not fine:
             self.trace.violated(f"{key[0]} {key[1]} was parked without a cause in the world: {cause}")
+
+
+def _span(remote: Remote) -> tuple[date, date]:
+    """The first and the last day that a remote payment charges."""
+    first = date.fromisoformat(remote.key[1])
+    return first, first + timedelta(days=remote.interval_days - 1)
 
 
 def _instant(text: str) -> datetime:
