@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .clientele import CANCELLED, Agreement
+from .says import judge_brakes
+from .storing import DAY
 
 if TYPE_CHECKING:
     from .world import World
@@ -47,6 +49,10 @@ def at_the_end(world: World) -> None:
     _wires(world)
     _notices(world)
     _reminders(world)
+    if world.options.traits.wide:
+        _told(world)
+    if world.options.traits.shared_brakes:
+        judge_brakes(world)
 
 
 def _payments(world: World) -> None:
@@ -175,6 +181,26 @@ def _notices(world: World) -> None:
         "(SELECT 1 FROM notices n WHERE n.payment_id = p.id AND n.kind = 'payment_received')"
     ):
         world.trace.violated(f"{marker} is {state}, and no notice of it was ever queued")
+
+
+def _told(world: World) -> None:
+    """Nobody was left without the way to pay, and what was paid is booked or flagged."""
+    for reference, due_on, remote_id, reason in world.store.rows(
+        "SELECT s.reference, p.due_on, p.remote_id, n.server_reply FROM notices n "
+        "JOIN payments p ON p.id = n.payment_id JOIN subscriptions s ON s.id = p.subscription_id "
+        "WHERE n.kind = 'payment_created' AND n.state = 'superseded' AND p.state = 'open'"
+    ):
+        remote = world.api.records.get(remote_id)
+        if remote is not None and remote.live:
+            world.trace.violated(f"{reference} {due_on} was never told how to pay: {reason}")
+    for reference, due_on, remote_id, state in world.store.rows(
+        "SELECT s.reference, p.due_on, p.remote_id, p.state FROM payments p "
+        "JOIN subscriptions s ON s.id = p.subscription_id "
+        "WHERE p.state IN ('open', 'uncollectible') AND p.attention = ''"
+    ):
+        remote = world.api.records.get(remote_id)
+        if remote is not None and remote.live and remote.was_paid(world.loop.time() - 2 * DAY):
+            world.trace.violated(f"{reference} {due_on} was paid, and is still {state}")
 
 
 def _reminders(world: World) -> None:

@@ -49,6 +49,12 @@ class Upheavals:
         if self.traits.failovers and self.rng.random() < 0.3:
             self.world.loop.outside_later(self.rng.uniform(0.0, 20.0), self._promote)
 
+    def days_back(self) -> int:
+        """As of how many days ago the next cycle is run; 0: today."""
+        if not self.traits.past_as_of or self.world.calm or self.rng.random() < 0.7:
+            return 0
+        return self.rng.choice((1, 3, 20, 45))
+
     # A whole folder
 
     async def _folder(self) -> None:

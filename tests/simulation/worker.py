@@ -49,6 +49,10 @@ class Run:
     process: Process
     stop_after: int = 0
     """After so many questions it is told that it was asked to end; 0: never."""
+    days_back: int = 0
+    """It is started as of a day that is so long past."""
+    began: float = 0.0
+    ended: float = float("inf")
     survived_failover: bool = False
     """It began before a standby was promoted, and went on."""
     connection_lost: bool = False
@@ -85,6 +89,14 @@ class Run:
 
 async def live(world: World, run: Run) -> None:
     """The life of one process. Returns when it ends or has died."""
+    run.began = world.loop.time()
+    try:
+        await _live(world, run)
+    finally:
+        run.ended = world.loop.time()
+
+
+async def _live(world: World, run: Run) -> None:
     trace, process = world.trace, run.process
     try:
         run.report = await _cycle(world, run)
@@ -117,8 +129,9 @@ async def _cycle(world: World, run: Run) -> Report:
     def clock() -> datetime:
         return world.trace.now() + skew
 
-    as_of = world.witness.today()
-    notice_restore(db, lock, as_of, world.trace.now())
+    today = world.witness.today()
+    as_of = today - timedelta(days=run.days_back)
+    notice_restore(db, lock, today, world.trace.now())
 
     def checkpoint(name: str) -> None:
         if name == "plan.done" and not process.dead and not run.was_stopped:
@@ -145,6 +158,8 @@ async def _cycle(world: World, run: Run) -> Report:
 
 
 def _finished(world: World, run: Run, report: Report) -> None:
+    from .says import heard
+
     trace = world.trace
     counts = {
         name: getattr(report, name)
@@ -158,6 +173,7 @@ def _finished(world: World, run: Run, report: Report) -> None:
         trace.count(f"reported {name}", count)
     if run.process.stalls:
         trace.count("runs that slept and went on")
+    heard(world, run)
     if not report.conserved():
         trace.violated(f"the counts of run {run.run_id} do not add up: {shown}")
 

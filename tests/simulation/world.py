@@ -15,6 +15,7 @@ from billing.config.schema import Settings
 from .api import ModelApi, Remote
 from .checks import at_the_end, settled
 from .clientele import ACTIVE, CANCELLED, ENDED, PAUSED, Clientele
+from .letters import LetterReader
 from .loop import Process, VirtualLoop
 from .mailbox import ModelMailbox
 from .options import Options, draw
@@ -85,7 +86,15 @@ class World:
         self.api.on_made = self.payer_comes
         self.place = Place()
         self.upheavals = Upheavals(self)
-        self.store.on_commit = self.upheavals.committed
+        self.store.on_commit = lambda: None
+        if options.traits.wide:
+            self.letters = letters = LetterReader(self)
+            self.store.on_commit = self._committed
+            self.mailbox.on_accepted, self.mailbox.on_refused = letters.read, letters.refused
+
+    def _committed(self) -> None:
+        self.upheavals.committed()
+        self.letters.committed()
 
     # Living
 
@@ -174,7 +183,9 @@ class World:
         if not self.options.exclusive and self.options.skew:
             process.skew_seconds = self.rng.uniform(-self.options.skew, self.options.skew)
         fate(process, run)
-        self.trace.note(run_id, "starts", f"as of {self.witness.today()}")
+        run.days_back = self.upheavals.days_back()
+        past = f", {run.days_back} days ago" if run.days_back else ""
+        self.trace.note(run_id, "starts", f"as of {self.witness.today()}{past}")
         self.trace.count("runs started")
         if self.options.exclusive:
             self.lock.holder = process
