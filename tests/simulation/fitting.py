@@ -35,9 +35,13 @@ def _api(options: Options, rng: Random) -> Options:
         # the floor of quiet_seconds in live is made for those.
         quiet = rng.choice((120.0, 300.0) if world_traits.GATEWAY_RESETS else (10.0, 30.0))
         options = _section(options, "reconcile", quiet_seconds=quiet)
-        options = replace(options, skew=0.0)
+        # Two looks have to come before the bytes do: cycles every few seconds.
+        calm = {"read_faults": 0.0, "spells": 0, "crashes": 0.0, "stalls": 0.0, "restores": 0, "skew": 0.0}
+        options = replace(options, tempo="seconds", loses_all=False, **calm)
     if traits.gets_late >= options.quiet_seconds / 2:
         traits = replace(traits, gets_late=options.quiet_seconds / 2)
+    if traits.gets_late:
+        options = replace(options, tempo="seconds", stale_lists=0.8, mail_faults=0.4)
     if traits.deletes_ignored:
         faults = options.create_faults | {"duplicate": 0.25}
         options = replace(options, create_faults=faults, people=max(options.people, 0.6))
@@ -55,8 +59,15 @@ def _list(options: Options, rng: Random) -> Options:
     traits = options.traits
     if traits.plain_cap:
         options = replace(options, list_cap=0)
-        if traits.plain_cap > 10 and rng.random() < 0.7:
-            options = replace(options, foreign_records=traits.plain_cap - rng.randint(0, 8))
+        if rng.random() < 0.7:
+            # It begins to hide something when the first few of ours are there.
+            options = replace(options, foreign_records=traits.plain_cap - rng.randint(1, 8))
+        if not traits.list_by and rng.random() < 0.6:
+            options = replace(options, list_order="oldest")
+    if traits.list_by:
+        # A part of the list is all that is ever seen, and people begin with dates that are past.
+        options = replace(options, traits=replace(traits, plain_cap=traits.plain_cap or 10), list_cap=0)
+        options = replace(options, people=max(0.6, options.people), tempo="days", restores=0, loses_all=False)
     if traits.plain_cap or traits.list_by:
         faults = options.create_faults | {"lost_reply": 0.25}
         options = replace(options, create_faults=faults, subscriptions=max(4, options.subscriptions))

@@ -42,10 +42,17 @@ class Persons:
 
     def subscribe(self) -> None:
         """Somebody subscribes."""
+        self.join(self.subscriber())
+
+    def subscriber(self) -> Agreement:
+        """Somebody who might subscribe."""
         self.made += 1
         today = self.world.witness.today()
         agreement = new_agreement(self.rng, self.made, today, self.world.options.tempo)
         self._put_oddly(agreement)
+        return agreement
+
+    def join(self, agreement: Agreement) -> None:
         self.world.clientele.add(agreement)
         self._import(agreement)
         self.world.upheavals.settle_in(agreement)
@@ -56,6 +63,9 @@ class Persons:
         if traits.mangled_imports:
             agreement.reference = f"{self.made:05}"
             agreement.email = f"{agreement.reference}@example.com"
+        if traits.list_by:  # a payment a day makes an order that can be seen
+            agreement.count, agreement.unit, agreement.bill_from, agreement.ends_on = 1, "day", None, None
+            agreement.anchor_on = max(agreement.anchor_on, self.world.witness.today())
         if traits.bends_names:
             agreement.plan = Random(f"{self.world.options.seed} plan {self.made}").choice(PLANS)
 

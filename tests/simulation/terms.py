@@ -43,7 +43,19 @@ class TermsDesk:
             acts += [self.import_without_columns] * 5
         if self.traits.mangled_imports:
             acts += [self.import_mangled] * 5
+        if self.traits.list_by:
+            acts += [self.subscribe_back_dated] * 10
+        if self.traits.deletes_ignored:
+            acts += [self.world.persons.void] * 30
         return acts
+
+    def subscribe_back_dated(self) -> None:
+        """Somebody joins with a first period that began long ago: one payment, with an old date."""
+        agreement = self.world.persons.subscriber()
+        agreement.count, agreement.unit = 1, "year"
+        agreement.anchor_on = self.world.witness.today() - timedelta(days=self.rng.randint(30, 200))
+        agreement.bill_from = agreement.ends_on = None
+        self.world.persons.join(agreement)
 
     def change_terms(self) -> None:
         """The same reference with another price, day, interval, address or plan."""

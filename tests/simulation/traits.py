@@ -143,7 +143,7 @@ TRAITS: dict[str, Trait] = {
     "plain_cap": Trait(0.12, _one_of(10, 10, 20, 25, 50), "6"),
     "stale_status": Trait(0.06, _one_of(2.0, 9.0, 30.0), "21"),
     "tenant": Trait(0.08, _one_of(0.3, 0.8), "4"),
-    "late_bytes": Trait(0.06, _one_of(0.1, 0.3), "10"),
+    "late_bytes": Trait(0.06, _one_of(0.2, 0.5), "10"),
     "folder_restores": Trait(0.08, _one_of("inode", "ctime", "snapshot"), "2"),
     "failovers": Trait(0.08, _yes, "3"),
     "changing_terms": Trait(0.12, _yes, "7, 8, 16"),

@@ -30,13 +30,14 @@ from .worker import ModelLock, Run, live
 DAY = 86_400.0
 _MINUTES, _HOURS, _A_DAY = (30.0, 1200.0), (3600.0, 8 * 3600.0), (0.9 * DAY, 1.1 * DAY)
 _GAPS = {
+    "seconds": (((3.0, 30.0), 1.0),),
     "minutes": ((_MINUTES, 0.9), (_HOURS, 0.1)),
     "hours": ((_MINUTES, 0.4), (_HOURS, 0.4), (_A_DAY, 0.2)),
     "days": ((_MINUTES, 0.25), (_HOURS, 0.2), (_A_DAY, 0.4), ((2 * DAY, 9 * DAY), 0.15)),
     "weeks": ((_MINUTES, 0.25), (_HOURS, 0.1), (_A_DAY, 0.2), ((5 * DAY, 33 * DAY), 0.45)),
 }
 """Seconds between two starts and how often they are so, by the world's tempo."""
-_SPAN = {"minutes": 0.1, "hours": 2, "days": 15, "weeks": 60}
+_SPAN = {"seconds": 0.01, "minutes": 0.1, "hours": 2, "days": 15, "weeks": 60}
 """About how many days the faulty part of a world lasts."""
 _SOON = 1300.0
 _TAIL_GAPS = (_SOON, _SOON, DAY, _SOON, DAY, _SOON, 2 * DAY, _SOON, 4 * DAY, _SOON)
