@@ -12,6 +12,7 @@ import builtins
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -389,12 +390,37 @@ class ModelApi:
         return limit
 
     def pay(self, remote: Remote) -> None:
-        now = remote.paid_at = self.loop.time()
+        now = self.loop.time()
+        if self._is_odd(self.options.traits.partial_payments):
+            remote.amount_micros = max(1, remote.amount_micros // 10)
+            self.trace.note("person", f"changes the amount of {remote.remote_id}", f"{remote.amount_micros}")
+        remote.paid_at = now
+        if self.options.traits.renewals:
+            self.loop.outside_later(remote.interval_days * DAY, self._renew, remote)
         if self._is_odd(self.options.traits.status_words):
             later = now + self.odd.uniform(3600.0, 5 * DAY)
             remote.word = self.odd.choice(((now, later, "processing"), (later, float("inf"), "refunded")))
         self.trace.note("payer", f"pays {remote.remote_id}", f"{remote.key[0]} {remote.key[1]}")
         self.trace.count("paid by payers")
+
+    def _renew(self, remote: Remote) -> None:
+        """It is unpaid again by itself, and its date has moved on; whoever pays by itself pays it, too."""
+        if not remote.live or self.calm:
+            return
+        due_on = date.fromisoformat(remote.due_on or remote.key[1]) + timedelta(days=remote.interval_days)
+        remote.due_on, remote.unpaid_again_at = due_on.isoformat(), self.loop.time()
+        self.trace.note("api", f"{remote.remote_id} renews itself", remote.due_on)
+        self.trace.count("records that renewed themselves")
+        self.loop.outside_later(2 * DAY, self._pay_renewed, remote)
+
+    def _pay_renewed(self, remote: Remote) -> None:
+        """A renewed record that is still for its new date, beside another for that very period."""
+        others = [r for r in self.live((remote.key[0], remote.due_on)) if r is not remote]
+        if remote.live and others and not self.calm:
+            self.trace.violated(
+                f"{remote.key[0]} {remote.due_on} is asked for twice: {remote.remote_id} renewed itself, "
+                f"and {others[0].remote_id} was made"
+            )
 
     def unpay(self, remote: Remote) -> None:
         remote.unpaid_again_at = self.loop.time()

@@ -121,4 +121,6 @@ def _brakes(options: Options, rng: Random) -> Options:
 def _later(options: Options, _rng: Random) -> Options:
     if options.traits.renewals or options.traits.partial_payments:
         options = replace(options, payers=1.0, unpaid_flips=False)
+    if options.traits.long_history:
+        options = replace(options, foreign_records=options.traits.long_history, list_order="oldest")
     return options

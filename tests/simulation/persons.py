@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from billing.errors import GatewayError, UsageError
 from .clientele import ACTIVE, CANCELLED, PAUSED, Agreement, new_agreement
 from .gateway import ModelGateway
 from .loop import Process
+from .races import released_meanwhile, told_but_not_so
 from .store import ProcessDatabase
 from .storing import PLANS
 from .terms import TermsDesk
@@ -155,10 +157,14 @@ class Persons:
         today, later = self.world.witness.today(), self.rng.random() < 0.5
         agreement.through(today, certain=False)
         now = self.world.trace.now()
+        races = self.world.options.traits.read_committed
         try:
-            last_day = decisions.cancel(self.db, agreement.reference, now, today, "enough", later)
+            with released_meanwhile(self.world.store) if races else nullcontext():
+                last_day = decisions.cancel(self.db, agreement.reference, now, today, "enough", later)
         except UsageError:
             return  # it was cancelled before
+        for payment_id, state in told_but_not_so(self.world.store) if races else ():
+            self.world.trace.violated(f"the event log says that payment {payment_id} is void: it is {state}")
         self._note("cancels", f"{agreement.reference}, last day {last_day}")
         if self._status(agreement.reference) == ACTIVE:
             agreement.cancel_on = last_day + timedelta(days=1)

@@ -45,6 +45,8 @@ class TermsDesk:
             acts += [self.import_mangled] * 5
         if self.traits.list_by:
             acts += [self.subscribe_back_dated] * 10
+        if self.traits.read_committed:
+            acts += [self.world.persons.cancel] * 20
         if self.traits.deletes_ignored:
             acts += [self.world.persons.void] * 30
         return acts

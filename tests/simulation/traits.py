@@ -92,14 +92,7 @@ class Traits:
     @property
     def blurs(self) -> bool:
         """Whether what the API shows can keep a create from being proved, so that it may be parked."""
-        blurred = (
-            self.name_cut
-            or self.name_chars
-            or self.name_escaped
-            or self.name_case
-            or self.gets_late
-            or self.changing_terms
-        )
+        blurred = self.bends_names or self.gets_late or self.changing_terms or self.partial_payments
         return bool(blurred or self.status_words or self.status_spelling or self.tenant or self.plain_cap)
 
     @property

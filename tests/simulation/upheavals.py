@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _REPLICATED = 0.12
 """How often a commit reaches the standby before the next one: it lags."""
+_JUMPS = (-3 * 3600.0, -600.0, 600.0, 3600.0, 5 * 3600.0)
 _HORIZON = 40
 """For so many due dates the other tenant has payments."""
 
@@ -46,8 +47,17 @@ class Upheavals:
         """Before the cycles of a step."""
         if self.traits.folder_restores:
             await self._folder()
+        if self.traits.clock_jumps and self.rng.random() < 0.3:
+            self._jump()
         if self.traits.failovers and self.rng.random() < 0.3:
             self.world.loop.outside_later(self.rng.uniform(0.0, 20.0), self._promote)
+
+    def _jump(self) -> None:
+        """The machine's clock goes wrong, or is put right."""
+        clock = self.world.trace
+        clock.clock_is_off = 0.0 if clock.clock_is_off else self.rng.choice(_JUMPS)
+        clock.note("world", "the clock jumps", f"it is off by {clock.clock_is_off:.0f} s now")
+        clock.count("clock jumps")
 
     def days_back(self) -> int:
         """As of how many days ago the next cycle is run; 0: today."""

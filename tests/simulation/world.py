@@ -155,6 +155,7 @@ class World:
     async def _quiet_tail(self) -> None:
         """No more faults, and time enough: what is not settled at the end never will be."""
         self.calm = self.api.calm = self.mailbox.calm = True
+        self.trace.clock_is_off = 0.0
         self.trace.note("world", "the quiet tail begins")
         for n in range(_LONGEST_TAIL):
             await asyncio.sleep(_TAIL_GAPS[n if n < len(_TAIL_GAPS) else 8 + n % 2])
