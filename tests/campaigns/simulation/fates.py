@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ class CreateBody:
     email: str
     amount_micros: int
     due_on: str
+    interval_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,10 @@ class Shown:
     email: str
     amount_micros: int
     paid: bool
-    due_on: date
+    """What is so; `status` is what the answer says."""
+    status: str | None
+    due_on: str
+    interval_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,11 @@ def _duplicate(api: ModelApi, body: CreateBody) -> Fate:
     return replace(first, twin_after=other)
 
 
+def _kernel(_api: ModelApi, _body: CreateBody) -> Fate:
+    """Nothing reaches the API yet: the kernel has it."""
+    return Fate()
+
+
 CREATE_FATES: dict[str, Callable[[ModelApi, CreateBody], Fate]] = {
     "ok": _ok,
     "lost_reply": _lost_reply,
@@ -193,4 +201,5 @@ CREATE_FATES: dict[str, Callable[[ModelApi, CreateBody], Fate]] = {
     "no_json": _no_json,
     "stored_wrong": _stored_wrong,
     "duplicate": _duplicate,
+    "kernel": _kernel,
 }

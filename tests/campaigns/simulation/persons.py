@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from billing.app import decisions
@@ -16,7 +18,10 @@ from billing.errors import GatewayError, UsageError
 from .clientele import ACTIVE, CANCELLED, PAUSED, Agreement, new_agreement
 from .gateway import ModelGateway
 from .loop import Process
+from .races import released_meanwhile, told_but_not_so
 from .store import ProcessDatabase
+from .storing import PLANS
+from .terms import TermsDesk
 
 if TYPE_CHECKING:
     from .world import World
@@ -35,14 +40,36 @@ class Persons:
         self.gateway = ModelGateway(world.api, self.process, world.witness, "person", 30.0, world.trace.now)
         self.voided: set[tuple[str, str]] = set()
         self.made = 0
+        self.desk = TermsDesk(world)
 
     def subscribe(self) -> None:
         """Somebody subscribes."""
+        self.join(self.subscriber())
+
+    def subscriber(self) -> Agreement:
+        """Somebody who might subscribe."""
         self.made += 1
         today = self.world.witness.today()
         agreement = new_agreement(self.rng, self.made, today, self.world.options.tempo)
+        self._put_oddly(agreement)
+        return agreement
+
+    def join(self, agreement: Agreement) -> None:
         self.world.clientele.add(agreement)
         self._import(agreement)
+        self.world.upheavals.settle_in(agreement)
+
+    def _put_oddly(self, agreement: Agreement) -> None:
+        """In some wide worlds references begin with zeros, and plans have names that are hard to keep."""
+        traits = self.world.options.traits
+        if traits.mangled_imports:
+            agreement.reference = f"{self.made:05}"
+            agreement.email = f"{agreement.reference}@example.com"
+        if traits.list_by:  # a payment a day makes an order that can be seen
+            agreement.count, agreement.unit, agreement.bill_from, agreement.ends_on = 1, "day", None, None
+            agreement.anchor_on = max(agreement.anchor_on, self.world.witness.today())
+        if traits.bends_names:
+            agreement.plan = Random(f"{self.world.options.seed} plan {self.made}").choice(PLANS)
 
     def subscribe_again(self) -> None:
         """What a restored backup has forgotten is imported anew."""
@@ -59,9 +86,9 @@ class Persons:
         row = SubscriptionRow(
             line=1,
             reference=agreement.reference,
-            plan="Gold plan",
+            plan=agreement.plan,
             name="Sam Subscriber",
-            email=agreement.email,
+            email=agreement.address,
             amount=agreement.amount_micros,
             interval=Interval(agreement.count, Unit(agreement.unit)),
             starts_on=agreement.anchor_on,
@@ -88,7 +115,7 @@ class Persons:
         ]
         if self.world.options.remote_deletions:
             acts += [self.delete_at_the_api] * 3
-        self.rng.choice(acts)()
+        self.rng.choice(acts + self.desk.acts())()
 
     def _note(self, what: str, detail: str = "") -> None:
         self.world.trace.note("person", what, detail)
@@ -130,10 +157,14 @@ class Persons:
         today, later = self.world.witness.today(), self.rng.random() < 0.5
         agreement.through(today, certain=False)
         now = self.world.trace.now()
+        races = self.world.options.traits.read_committed
         try:
-            last_day = decisions.cancel(self.db, agreement.reference, now, today, "enough", later)
+            with released_meanwhile(self.world.store) if races else nullcontext():
+                last_day = decisions.cancel(self.db, agreement.reference, now, today, "enough", later)
         except UsageError:
             return  # it was cancelled before
+        for payment_id, state in told_but_not_so(self.world.store) if races else ():
+            self.world.trace.violated(f"the event log says that payment {payment_id} is void: it is {state}")
         self._note("cancels", f"{agreement.reference}, last day {last_day}")
         if self._status(agreement.reference) == ACTIVE:
             agreement.cancel_on = last_day + timedelta(days=1)
@@ -149,7 +180,7 @@ class Persons:
     def _payments(self, *states: str) -> list[tuple[Any, ...]]:
         marks = ", ".join("?" for _ in states)
         return self.world.store.rows(
-            f"SELECT p.id, p.state, s.email, p.due_on, p.remote_id FROM payments p "
+            f"SELECT p.id, p.state, s.reference || '@example.com', p.due_on, p.remote_id FROM payments p "
             f"JOIN subscriptions s ON s.id = p.subscription_id WHERE p.state IN ({marks}) ORDER BY p.id",
             *states,
         )
@@ -168,7 +199,7 @@ class Persons:
 
     async def _resolve(self, payment_id: int, key: tuple[str, str]) -> None:
         api, world = self.world.api, self.world
-        for wrong in [r for r in api.live(key) if r.amount_micros != self._amount(key)]:
+        for wrong in [r for r in api.live(key) if r.amount_micros != self._amount(payment_id)]:
             api.delete_by_hand(wrong)
             world.witness.cleared.add(key)
         live = api.live(key)
@@ -190,10 +221,9 @@ class Persons:
             return  # the API can't be read, or a run was quicker
         self._note("resolves", f"{key[0]} {key[1]} {'exists' if live else 'does not exist'}")
 
-    def _amount(self, key: tuple[str, str]) -> int:
-        agreement = self.world.clientele.by_email(key[0])
-        assert agreement is not None
-        return agreement.amount_micros
+    def _amount(self, payment_id: int) -> int:
+        rows = self.world.store.rows("SELECT amount_micros FROM payments WHERE id = ?", payment_id)
+        return int(rows[0][0])
 
     def void(self) -> None:
         rows = self._payments("held", "open")
@@ -230,6 +260,7 @@ class Persons:
         """In the quiet tail people see to whatever waits for them."""
         self.world.follow_the_program()
         self._raise_limits()
+        self.world.upheavals.tenant_yields()
         self.subscribe_again()
         for agreement in list(self.world.clientele.agreements.values()):
             if agreement.status == PAUSED and self._holds(agreement):
