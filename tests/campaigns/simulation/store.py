@@ -63,6 +63,11 @@ class SharedStore:
     def clear(self) -> None:
         self.load(self._fresh)
 
+    def renew_connections(self) -> None:
+        """Every connection is a new one from now on, and none has been checked."""
+        with self.database.engine.connect() as connection:
+            connection.info.clear()
+
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """A look at the image, past the program's own code."""
         return self.raw.execute(query, values).fetchall()

@@ -82,7 +82,7 @@ class Upheavals:
         how, world = self.traits.folder_restores, self.world
         world.replace(folder.image, folder.agreements)
         world.lock.remembered = self.remembered
-        world.place.put_back(how)
+        world.place.put_back(how, world.trace.now())
         world.trace.note("world", "puts the whole folder back", how)
         world.trace.count(f"folders put back: {how}")
         if how == "snapshot":  # nothing tells of it but the list: and that must have had time to know
@@ -103,6 +103,7 @@ class Upheavals:
         lost = self.rng.random() < 0.5
         world.replace(self.standby.image, self.standby.agreements, kill=False)
         world.place.promoted()
+        world.store.renew_connections()
         for run in world.runs.values():
             if run.process.running:
                 run.survived_failover = True

@@ -11,6 +11,7 @@ from billing.app.runtime import notice_restore, remember
 from billing.cycle.context import Context
 from billing.cycle.cycle import run_cycle
 from billing.cycle.report import Report
+from billing.errors import StoreError
 from billing.store.lock import CycleLock
 
 from .gateway import ModelGateway
@@ -107,10 +108,15 @@ async def _live(world: World, run: Run) -> None:
         trace.note(run.run_id, "died", f"at {process.died_at}")
         trace.count(f"crash at {_kind(process.died_at)}")
         return
-    except InjectedFault as fault:
+    except StoreError as error:
         run.failed = True
-        trace.note(run.run_id, "failed", str(fault))
-        trace.count("runs that the database failed")
+        if isinstance(error, InjectedFault):
+            trace.count("runs that the database failed")
+        elif run.survived_failover:
+            trace.count("runs that noticed another database")
+        else:
+            trace.violated(f"run {run.run_id} failed with {error}")
+        trace.note(run.run_id, "failed", str(error))
         return
     except Exception as error:
         run.failed = True

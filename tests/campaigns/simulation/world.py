@@ -85,7 +85,7 @@ class World:
         self.calm = False
         self.restored_at: list[float] = []
         self.api.on_made = self.payer_comes
-        self.place = Place()
+        self.place = Place(options.exclusive)
         self.upheavals = Upheavals(self)
         self.store.on_commit = lambda: None
         if options.traits.wide:
@@ -101,8 +101,9 @@ class World:
 
     def run(self) -> list[str]:
         try:
-            self.loop.run_until_complete(self._live())
-            self.loop.run_until_complete(self._end())
+            with self.place.is_where_it_lives():
+                self.loop.run_until_complete(self._live())
+                self.loop.run_until_complete(self._end())
         finally:
             self.loop.close()
         return self.trace.violations
@@ -263,7 +264,7 @@ class World:
         copy = self.rng.choice(usable[-4:])
         self.replace(copy.image, copy.agreements)
         if self.options.exclusive:
-            self.place.file_put_back()
+            self.place.file_put_back(self.trace.now())
         else:
             self.place.dump_restored()
         if copy.marked:
