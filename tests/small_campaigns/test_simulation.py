@@ -21,7 +21,7 @@ _ROOT = Path(__file__).parents[2]
 
 @cache
 def _lived(seed: int) -> Outcome:
-    return live_through(seed, STEPS)
+    return live_through(seed, STEPS, wide=True)
 
 
 @pytest.mark.parametrize("first", range(1, _WORLDS, 10))
@@ -37,7 +37,7 @@ def test_a_planted_fault_is_found(fault: Planted) -> None:
 
 
 def test_the_same_seed_makes_the_same_history() -> None:
-    first, second = _lived(7), live_through(7, STEPS)
+    first, second = _lived(7), live_through(7, STEPS, wide=True)
     assert first == second
     assert first.fingerprint != _lived(8).fingerprint
 

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from tests.campaigns.simulation.finds import FINDS, Find, replayed
 from tests.campaigns.simulation.options import draw
 from tests.campaigns.simulation.planted import STEPS, Planted, expect_found
 from tests.campaigns.simulation.planted_wide import PLANTED_WIDE
@@ -16,6 +17,11 @@ from tests.campaigns.simulation.traits import LATER, TRAITS, Traits, draw_traits
 @pytest.mark.parametrize("fault", PLANTED_WIDE, ids=lambda fault: fault.name)
 def test_a_planted_fault_is_found_in_a_wide_world(fault: Planted) -> None:
     expect_found(fault)
+
+
+@pytest.mark.parametrize("find", [f for f in FINDS if f.trait not in LATER], ids=lambda find: find.finding)
+def test_a_world_that_found_a_fault_comes_through_today(find: Find) -> None:
+    assert not replayed(find)
 
 
 def test_every_trait_is_off_in_a_share_of_the_wide_worlds_and_what_is_for_later_in_all() -> None:

@@ -26,7 +26,8 @@ def main() -> int:
     fixed = {
         name: ast.literal_eval(value) for name, _, value in (each.partition("=") for each in arguments.set)
     }
-    fixed |= {"wide": arguments.world == "wide", "only": arguments.only, "later": arguments.later}
+    world = arguments.world or ("narrow" if arguments.only else "wide")
+    fixed |= {"wide": world == "wide", "only": arguments.only, "later": arguments.later}
     if arguments.seed is not None:
         return _one(arguments.seed, arguments.last, steps=arguments.steps, **fixed)
     work = partial(live_through, steps=arguments.steps, **fixed)
@@ -42,7 +43,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--last", type=int, help="with --seed: only so many last lines")
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="fix an option")
     parser.add_argument(
-        "--world", choices=("narrow", "wide"), default="narrow", help="traits.py has those of wide"
+        "--world",
+        choices=("narrow", "wide"),
+        help="wide, with the traits of traits.py, unless told otherwise",
     )
     parser.add_argument(
         "--only",

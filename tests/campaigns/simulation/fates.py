@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from random import Random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -137,12 +138,22 @@ def _slow(api: ModelApi, _body: CreateBody) -> Fate:
     return Fate(commit_after=at, echo=_truly, echo_after=api.rng.uniform(0, 0.5 * timeout))
 
 
-def _wrong_echo(api: ModelApi, _body: CreateBody) -> Fate:
-    from .api import with_wrong
+def _with_wrong(shown: Shown, rng: Random) -> Shown:
+    """An echo that repeats something else than what was sent."""
+    what = rng.choice(("amount", "email", "name", "id"))
+    if what == "amount":
+        return replace(shown, amount_micros=shown.amount_micros + 1)
+    if what == "email":
+        return replace(shown, email="somebody@else.example")
+    if what == "name":
+        return replace(shown, name="another plan")
+    return replace(shown, remote_id="")
 
+
+def _wrong_echo(api: ModelApi, _body: CreateBody) -> Fate:
     return Fate(
         commit_after=api.latency(),
-        echo=lambda shown, api: with_wrong(shown, api.rng),
+        echo=lambda shown, api: _with_wrong(shown, api.rng),
         echo_after=api.latency(),
     )
 

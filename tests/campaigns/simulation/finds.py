@@ -2,8 +2,8 @@
 
 `python -m tests.campaigns.simulation.finds` replays them.
 
-The numbers are those of the list of faults that were found from outside. Each was found by its world on
-commit 7019dea and on 4910ccd; a world that comes through now says that its fault is mended.
+Each was found by its world on the code before its mending; a world that comes through says that its fault
+is mended. Traits of `traits.LATER` are still found.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 
 from .__main__ import DEFAULT_STEPS
+from .traits import LATER
 from .world import live_through
 
 
@@ -56,15 +57,21 @@ FINDS = (
 
 
 def main() -> int:
-    """Replay them all, and show which are still found."""
+    """Replay them all, and show which are still found. What belongs to later work is expected to be."""
+    back = 0
     for find in FINDS:
-        violations = live_through(find.seed, DEFAULT_STEPS, only=(find.trait,)).violations
+        violations = replayed(find)
         said = next((v for v in violations if find.said in v), "; ".join(violations))
         found = "found" if find.said in said else "otherwise" if said else "mended"
+        back += bool(said) and find.trait not in LATER
         print(
             f"{found:9} {find.finding}\n          --only {find.trait} --seed {find.seed}  {said}", flush=True
         )
-    return 0
+    return 1 if back else 0
+
+
+def replayed(find: Find) -> tuple[str, ...]:
+    return live_through(find.seed, DEFAULT_STEPS, only=(find.trait,)).violations
 
 
 if __name__ == "__main__":

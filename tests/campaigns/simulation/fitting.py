@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from .options import Options
 
 
+_WITH_MARKER = 20
+"""A name that is cut before loses its marker."""
+
+
 def fitted(options: Options, traits: Traits) -> Options:
     """These options, changed as far as the traits ask for it."""
     rng = Random(f"{options.seed} fitting")
     options = replace(options, traits=traits)
-    for fit in (_api, _list, _restores, _people, _brakes, _later):
+    for fit in (_tenant, _api, _list, _restores, _people, _brakes, _later):
         options = fit(options, rng)
     return options
 
@@ -28,27 +32,29 @@ def _section(options: Options, name: str, **values: Any) -> Options:
     return replace(options, settings=options.settings.model_copy(update={name: section}))
 
 
+def _tenant(options: Options, _rng: Random) -> Options:
+    return _section(options, "mileston", namespace="ours") if options.traits.namespaced else options
+
+
 def _api(options: Options, rng: Random) -> Options:
     traits = options.traits
     if traits.late_bytes:
-        # Where the client resets what it gives up, only a killed process leaves bytes to the kernel, and
-        # the floor of quiet_seconds in live is made for those.
+        # Where the client resets what it gives up, only a process that is stopped leaves bytes to the kernel,
+        # and for half a minute at most: the floor of quiet_seconds in live is made for those.
         quiet = rng.choice((120.0, 300.0) if world_traits.GATEWAY_RESETS else (10.0, 30.0))
         options = _section(options, "reconcile", quiet_seconds=quiet)
         # Two looks have to come before the bytes do: cycles every few seconds.
-        calm: dict[str, Any] = {
-            "read_faults": 0.0,
-            "spells": 0,
-            "crashes": 0.0,
-            "stalls": 0.0,
-            "restores": 0,
-            "skew": 0.0,
-        }
+        calm: dict[str, Any] = {"read_faults": 0.0, "spells": 0, "restores": 0, "skew": 0.0}
+        if not world_traits.GATEWAY_RESETS:
+            calm |= {"crashes": 0.0, "stalls": 0.0}
         options = replace(options, tempo="seconds", loses_all=False, **calm)
     if traits.gets_late >= options.quiet_seconds / 2:
         traits = replace(traits, gets_late=options.quiet_seconds / 2)
     if traits.gets_late:
         options = replace(options, tempo="seconds", stale_lists=0.8, mail_faults=0.4)
+    if 0 < traits.name_cut < _WITH_MARKER:  # doubles of which nothing tells: see the README
+        faults = {name: most for name, most in options.create_faults.items() if name != "duplicate"}
+        options = replace(options, create_faults=faults)
     if traits.deletes_ignored:
         faults = options.create_faults | {"duplicate": 0.25}
         options = replace(options, create_faults=faults, people=max(options.people, 0.6))

@@ -130,13 +130,15 @@ class ModelGateway:
 
         withdraw = send(answer)
         limit = loop.call_later(self._timeout, answer, _SILENCE)
-        await self._process.wait_point(f"{what}.sent")
+        reply = _SILENCE
         try:
+            await self._process.wait_point(f"{what}.sent")
             reply = await arrived
         finally:
             limit.cancel()
-        if reply is _SILENCE and withdraw is not None and world_traits.GATEWAY_RESETS:
-            withdraw()
+            # A connection that is given up is reset, also that of a process that was killed.
+            if reply is _SILENCE and withdraw is not None and world_traits.GATEWAY_RESETS:
+                withdraw()
         await self._process.wait_point(f"{what}.answered")
         return reply
 

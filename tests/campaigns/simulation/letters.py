@@ -9,7 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from .api import Key, Remote
+from .records import Key, Remote
 
 if TYPE_CHECKING:
     from .world import World

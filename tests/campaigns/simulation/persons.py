@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from billing.app import decisions
+from billing.app.backup import mark_restored_by_hand, trust_by_hand
 from billing.app.csv_rows import SubscriptionRow
 from billing.app.importing import import_rows
 from billing.config.schema import Cycle, Reminders
@@ -207,19 +208,22 @@ class Persons:
             return  # too early to say
         if not live:
             world.witness.cleared.add(key)
+        remote_id = live[0].remote_id if live else None
+        vouches = bool(live) and not await self._says(payment_id, remote_id, vouches=False)
+        if (live and not vouches) or await self._says(payment_id, remote_id, vouches=vouches):
+            what = "exists" if live else "does not exist"
+            self._note("vouches" if vouches else "resolves", f"{key[0]} {key[1]} {what}")
+
+    async def _says(self, payment_id: int, remote_id: str | None, *, vouches: bool) -> bool:
+        """Whether it was believed: the API may be out of reach, a run quicker, or the record differ."""
+        now, today = self.world.trace.now(), self.world.witness.today()
         try:
             await decisions.resolve(
-                self.db,
-                self.gateway,
-                payment_id,
-                live[0].remote_id if live else None,
-                world.trace.now(),
-                world.witness.today(),
-                "looked it up",
+                self.db, self.gateway, payment_id, remote_id, now, today, "looked it up", vouches
             )
         except (UsageError, GatewayError):
-            return  # the API can't be read, or a run was quicker
-        self._note("resolves", f"{key[0]} {key[1]} {'exists' if live else 'does not exist'}")
+            return False
+        return True
 
     def _amount(self, payment_id: int) -> int:
         rows = self.world.store.rows("SELECT amount_micros FROM payments WHERE id = ?", payment_id)
@@ -271,6 +275,22 @@ class Persons:
                         await self._void(payment_id, (email, due_on))
         self.release()
         self.resolve()
+        self._judge_the_doubt()
+
+    def _judge_the_doubt(self) -> None:
+        """Where no list can settle a doubt, a person looks at the API's own page, and says what is so."""
+        doubted = self.world.store.rows("SELECT doubt_since FROM identity WHERE doubt <> ''")
+        a_day_ago = self.world.trace.now() - timedelta(days=1)
+        if not doubted or datetime.fromisoformat(doubted[0][0]).replace(tzinfo=UTC) > a_day_ago:
+            return
+        known = {row[0] for row in self.world.store.rows("SELECT remote_id FROM payments")}
+        forgotten = [r for r in self.world.api.records.values() if r.wire and r.remote_id not in known]
+        now = self.world.trace.now()
+        if forgotten:
+            mark_restored_by_hand(self.db, now)
+        else:
+            trust_by_hand(self.db, now)
+        self._note("says that the database was restored" if forgotten else "trusts the database")
 
     def _raise_limits(self) -> None:
         cycle = self.world.settings.cycle

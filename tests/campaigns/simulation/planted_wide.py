@@ -10,7 +10,7 @@ from unittest.mock import patch
 from billing.core.brakes import Brakes
 from billing.core.dunning import DunningDecision
 from billing.core.outcomes import RemoteStatus
-from billing.cycle import deliver, dun, reconcile, settle
+from billing.cycle import deliver, dun, reconcile
 from billing.cycle.report import Report
 from billing.gateway import mileston
 
@@ -39,8 +39,8 @@ def _reads_everything_as(status: RemoteStatus) -> Iterator[None]:
         yield
 
 
-async def _sweep_away(ctx: Any, remotes: Any) -> None:
-    for remote in remotes:
+async def _sweep_away(ctx: Any, seen: Any) -> None:
+    for remote in seen.by_id.values():
         if remote.marker is not None and not remote.paid and remote.email.startswith("tenant"):
             await ctx.gateway.get(remote.remote_id)
             await ctx.gateway.delete(remote.remote_id)
@@ -48,7 +48,7 @@ async def _sweep_away(ctx: Any, remotes: Any) -> None:
 
 @contextmanager
 def _sweeping_strangers() -> Iterator[None]:
-    with patch.object(reconcile, "sweep", _sweep_away), patch.object(settle, "sweep", _sweep_away):
+    with patch.object(reconcile, "sweep", _sweep_away):
         yield
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .traits import Traits
 
 if TYPE_CHECKING:
-    from .api import Remote
+    from .records import Remote
 
 _FOUR_BYTES = 0xFFFF
 DAY = 86_400.0

@@ -54,6 +54,8 @@ class Traits:
     """For so many days the list goes on showing what a record's status was; a single get does not."""
     tenant: float = 0.0
     """The share of our due dates for which another database of this business has one of the same marker."""
+    namespaced: bool = False
+    """Ours has a namespace of its own: no marker of another database is ever ours."""
     late_bytes: float = 0.0
     """The share of creates that the kernel keeps and delivers after the client gave up."""
     folder_restores: str = ""
@@ -93,7 +95,8 @@ class Traits:
     def blurs(self) -> bool:
         """Whether what the API shows can keep a create from being proved, so that it may be parked."""
         blurred = self.bends_names or self.gets_late or self.changing_terms or self.partial_payments
-        return bool(blurred or self.status_words or self.status_spelling or self.tenant or self.plain_cap)
+        stranger = self.tenant and not self.namespaced
+        return bool(blurred or self.status_words or self.status_spelling or stranger or self.plain_cap)
 
     @property
     def bends_names(self) -> bool:
@@ -136,6 +139,7 @@ TRAITS: dict[str, Trait] = {
     "plain_cap": Trait(0.12, _one_of(10, 10, 20, 25, 50), "6"),
     "stale_status": Trait(0.06, _one_of(2.0, 9.0, 30.0), "21"),
     "tenant": Trait(0.08, _one_of(0.3, 0.8), "4"),
+    "namespaced": Trait(0.2, _yes, "4"),
     "late_bytes": Trait(0.06, _one_of(0.2, 0.5), "10"),
     "folder_restores": Trait(0.08, _one_of("inode", "ctime", "snapshot"), "2"),
     "failovers": Trait(0.08, _yes, "3"),

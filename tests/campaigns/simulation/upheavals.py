@@ -69,13 +69,19 @@ class Upheavals:
 
     async def _folder(self) -> None:
         world = self.world
-        if world.is_any_running():
+        if world.is_any_running() or not self._remembers_its_home():
             return
         if self.folder is not None and world.may_be_restored() and self.rng.random() < 0.35:
             await self._put_back(self.folder)
         elif self.folder is None or self.rng.random() < 0.3:
             self.folder = Standby(world.store.image(), world.clientele.snapshot())
             self.remembered = world.lock.remembered
+
+    def _remembers_its_home(self) -> bool:
+        """Before its first run it does not: a copy from then is like a `snapshot`, of which the list alone
+        can tell."""
+        how = self.traits.folder_restores
+        return how == "snapshot" or self.world.store.rows("SELECT home FROM identity") != [("",)]
 
     async def _put_back(self, folder: Standby) -> None:
         """The database, and whatever remembers beside it, as they were."""

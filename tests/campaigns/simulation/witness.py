@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from .api import Key, ModelApi, Remote, person
+from .api import ModelApi
 from .clientele import ACTIVE, Agreement, Clientele
 from .fates import CreateBody, Shown
 from .options import Options
+from .records import Key, Remote, person
 from .store import SharedStore
 from .trace import Trace
 
@@ -34,6 +36,7 @@ LEGAL = frozenset(
 )
 _LEAST_PARKING_TIME = timedelta(days=5)
 _LEAST_LOOKS = 7
+_REMOTE_ID = re.compile(r"\b[0-9a-f]{10}\b")
 _PLAIN_LENGTHS = frozenset((10, 20, 25, 50, 100, 200, 250, 500))
 """A list of such a length may have been capped, for all that anybody knows."""
 
@@ -261,7 +264,7 @@ class Witness:
 
     def _parked(self, key: Key, cause: str, deadline: str) -> None:
         """Is there a cause in the world for which nothing could be proved?"""
-        self.trace.count(f"parked: {cause.partition(';')[0]}")
+        self.trace.count(f"parked: {_REMOTE_ID.sub('…', cause.partition(';')[0])}")
         if self.options.traits.blurs:
             return
         if cause.startswith("proved not to exist"):

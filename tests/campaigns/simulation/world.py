@@ -12,7 +12,7 @@ from typing import Any
 
 from billing.config.schema import Settings
 
-from .api import ModelApi, Remote
+from .api import ModelApi
 from .checks import at_the_end, settled
 from .clientele import ACTIVE, CANCELLED, ENDED, PAUSED, Clientele
 from .letters import LetterReader
@@ -21,6 +21,7 @@ from .mailbox import ModelMailbox
 from .options import Options, draw
 from .persons import Persons
 from .place import Place
+from .records import Remote
 from .store import shared_store
 from .trace import Trace
 from .upheavals import Upheavals
