@@ -19,7 +19,7 @@ from . import traits as world_traits
 from .fates import CREATE_FATES, RESET, CreateBody, Fate, Reply, Shown
 from .loop import VirtualLoop
 from .options import Options
-from .records import Key, Remote, Wire, person
+from .records import BY_HAND, Key, Remote, Wire, person
 from .storing import DAY, order_of, spelt, stored_name
 from .trace import Trace
 
@@ -346,5 +346,5 @@ class ModelApi:
         self.trace.count("paid, then unpaid again")
 
     def delete_by_hand(self, remote: Remote) -> None:
-        self._delete(remote.remote_id, "person", ignorable=False)
+        self._delete(remote.remote_id, BY_HAND, ignorable=False)
         self.trace.count("deleted by hand at the API")

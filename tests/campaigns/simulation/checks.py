@@ -37,7 +37,7 @@ def settled(world: World, *, say: bool = False) -> str | bool:
     )
     for key in world.api.by_key:
         doubled = key in known and len(world.api.live(key)) > 1 and key in world.witness.doubles_shown
-        if doubled and not _is_unclear(world, key):
+        if doubled and not _is_for_a_person(world, key):
             left.append(f"{key[0]} {key[1]} has several live remote payments")
     if world.options.traits.wide and (unbooked := _unbooked(world)):
         left.append(f"{unbooked} that were paid long ago are not booked")
@@ -46,10 +46,17 @@ def settled(world: World, *, say: bool = False) -> str | bool:
     return "; ".join(left) if say else not left
 
 
-def _is_unclear(world: World, key: Key) -> bool:
-    """Whether a double of it shows a word that the program can't read for ever, and a person was told."""
+def _is_for_a_person(world: World, key: Key) -> bool:
+    """Whether a double of it is no proved one, and a person was told.
+
+    It shows a word that the program can't read, for ever; or the terms were changed since, and its
+    e-mail or amount is not the payment's any more.
+    """
     words = [remote.word for remote in world.api.live(key) if remote.word is not None]
-    return any(until == float("inf") for _, until, _ in words) and key in _flagged(world)
+    is_unclear = any(until == float("inf") for _, until, _ in words)
+    agreement = world.clientele.by_email(key[0])
+    is_changed = agreement is not None and agreement.changed_at is not None
+    return (is_unclear or is_changed) and key in _flagged(world)
 
 
 def _flagged(world: World) -> set[Key]:
@@ -111,7 +118,7 @@ def _payment(
     if state not in _MADE:
         world.trace.violated(f"{key[0]} {key[1]} is still {state}")
         return
-    if key in world.witness.raced or (len(live) > 1 and _is_unclear(world, key)):
+    if key in world.witness.raced or (len(live) > 1 and _is_for_a_person(world, key)):
         return
     if len(live) > 1 and key not in world.witness.doubles_shown:
         world.trace.count("duplicates that no list of the quiet tail showed (residual)")

@@ -20,6 +20,7 @@ from .clientele import ACTIVE, CANCELLED, PAUSED, Agreement, new_agreement
 from .gateway import ModelGateway
 from .loop import Process
 from .races import released_meanwhile, told_but_not_so
+from .records import BY_HAND
 from .store import ProcessDatabase
 from .storing import PLANS
 from .terms import TermsDesk
@@ -273,9 +274,20 @@ class Persons:
                 for payment_id, _, email, due_on, _ in self._payments("held", "rejected"):
                     if email == agreement.email:
                         await self._void(payment_id, (email, due_on))
+        await self._void_what_was_deleted()
         self.release()
         self.resolve()
         self._judge_the_doubt()
+
+    async def _void_what_was_deleted(self) -> None:
+        """Whoever deletes a remote payment by hand is asked to void it: until then its mails wait."""
+        for payment_id, email, due_on in self.world.store.rows(
+            "SELECT p.id, s.reference || '@example.com', p.due_on FROM payments p "
+            "JOIN subscriptions s ON s.id = p.subscription_id "
+            "WHERE p.state = 'open' AND p.attention LIKE '%no longer at Mileston%'"
+        ):
+            if any(r.deleted_by == BY_HAND for r in self.world.api.by_key.get((email, due_on), ())):
+                await self._void(payment_id, (email, due_on))
 
     def _judge_the_doubt(self) -> None:
         """Where no list can settle a doubt, a person looks at the API's own page, and says what is so."""

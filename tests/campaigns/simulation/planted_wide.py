@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from billing.app import runtime
 from billing.core.brakes import Brakes
 from billing.core.dunning import DunningDecision
 from billing.core.outcomes import RemoteStatus
 from billing.cycle import deliver, dun, reconcile
 from billing.cycle.report import Report
 from billing.gateway import mileston
+from billing.store.home import Home
 
 from . import gateway
 from .fates import CreateBody
@@ -64,7 +66,29 @@ def _always(outcome: str) -> Any:
     return patch.object(Report, "outcome", property(lambda _report: outcome))
 
 
+def _blind_to_its_home() -> Any:
+    return patch.object(Home, "reason", lambda *_: "")
+
+
 PLANTED_WIDE = (
+    Planted(
+        "does not notice that its folder was put back",
+        _blind_to_its_home,
+        "though it exists",
+        {"only": ("folder_restores",), "folder_restores": "inode", "read_faults": 0.5},
+    ),
+    Planted(
+        "does not notice that a standby was promoted",
+        _blind_to_its_home,
+        "was charged twice",
+        {"only": ("failovers",), "read_faults": 0.5},
+    ),
+    Planted(
+        "goes on with a standby that was promoted in mid-run",
+        lambda: patch.object(runtime, "on_new_connection", lambda *_: None),
+        "was charged twice",
+        _CALM | {"only": ("failovers",), "tempo": "weeks", "processes": 3, "restores": 3, "read_faults": 0.5},
+    ),
     Planted(
         "takes everything for paid",
         lambda: _reads_everything_as(RemoteStatus.PAID),

@@ -10,6 +10,10 @@ Key = tuple[str, str]
 """What a create is for, without the program's marker: whose it is (`person`) and the due date."""
 
 
+BY_HAND = "person, by hand"
+"""Who deletes on the API's own page, and not through the program."""
+
+
 def person(email: str) -> str:
     """Who that is at every address: what stands before the @ is a subscription's reference."""
     return f"{email.partition('@')[0]}@example.com"

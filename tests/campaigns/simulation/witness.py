@@ -180,11 +180,19 @@ class Witness:
 
     def _is_charged(self, key: Key) -> bool:
         rows = self.store.rows(
-            "SELECT p.state FROM payments p JOIN subscriptions s ON s.id = p.subscription_id "
+            "SELECT p.state, p.paid_at, EXISTS (SELECT 1 FROM sim_transitions t WHERE t.payment_id = p.id "
+            "AND t.new = 'uncollectible') FROM payments p "
+            "JOIN subscriptions s ON s.id = p.subscription_id "
             "WHERE s.reference || '@example.com' = ? AND p.due_on = ?",
             *key,
         )
-        return bool(rows) and rows[0][0] not in ("rejected", "void", "uncollectible")
+        if not rows or rows[0][0] in ("rejected", "void", "uncollectible"):
+            return False
+        _, paid_at, was_given_up = rows[0]
+        agreement = self.clientele.by_email(key[0])
+        changed_at = agreement.changed_at if agreement is not None else None
+        # When the terms were changed it was given up, so its days were free; it was paid after that.
+        return not (was_given_up and paid_at and changed_at and changed_at < _instant(paid_at))
 
     def deleted(self, remote: Remote) -> None:
         """A run may delete unpaid extras only, and never the last one."""
