@@ -250,7 +250,9 @@ def release(
     whether it was still in the state in which it was read.
     """
     old = PaymentState(row.state)
-    if not move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention=""):
+    # The record that an earlier answer named is not its own: whatever becomes of the next create is
+    # looked for by its number.
+    if not move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention="", remote_id=None):
         return False
     if uncertain_through is not None and row.due_on <= uncertain_through and row.absent_looks < PROOF:
         # It may have been released and sent before, in the time that the restore lost. (A proof is of
@@ -286,7 +288,7 @@ def resolve(
 def plan_again(tx: Tx, actor: str, now: datetime, row: PaymentInState, reason: str) -> bool:
     """An unknown or parked payment that a person says does not exist at Mileston."""
     old = PaymentState(row.state)
-    if not move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention=""):
+    if not move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention="", remote_id=None):
         return False
     record(tx, [about_payment(now, actor, EventAction.RESOLVED, row, reason)])
     return True
