@@ -93,6 +93,8 @@ class _Feed:
             rows = payments.planned_page(tx, self.ctx.as_of, self.after_id, room)
             if not rows:
                 return [], held
+            if lifecycle.catch_up_price(tx, self.ctx.actor, now, rows):
+                rows = payments.planned_page(tx, self.ctx.as_of, self.after_id, room)
             self.after_id = rows[-1].id
             sendable = self._withdraw(tx, rows, now)
             admitted: list[PlannedPayment] = []

@@ -24,7 +24,7 @@ from billing.lifecycle.moves import move, set_values
 from billing.store.bulk import insert_new, update_rows
 from billing.store.events import about_payment, event, record
 from billing.store.models import payments
-from billing.store.rows import Payment, PaymentInState, PaymentRef, PeriodRef
+from billing.store.rows import Payment, PaymentInState, PaymentRef, PeriodRef, PlannedPayment
 from billing.store.tx import Tx
 
 _P = payments.c
@@ -351,16 +351,34 @@ def reprice(tx: Tx, actor: str, now: datetime, subscription_id: int, amount_micr
     query = select(_P.id, _P.subscription_id, _P.amount_micros).where(
         unsent, _P.amount_micros != amount_micros
     )
-    rows = {row.id: row for row in tx.execute(query.with_for_update())}
+    return _take_price(tx, actor, now, list(tx.execute(query.with_for_update())), amount_micros)
+
+
+def catch_up_price(tx: Tx, actor: str, now: datetime, rows: Sequence[PlannedPayment]) -> int:
+    """Planned payments whose price was changed while they were being sent, and that were not sent after all.
+
+    Returns how many took the new one. The caller holds their locks.
+    """
+    late = [row for row in rows if row.amount_micros != row.agreed_micros]
+    return sum(_take_price(tx, actor, now, [row], row.agreed_micros) for row in late)
+
+
+class _Priced(PaymentRef, Protocol):
+    @property
+    def amount_micros(self) -> int: ...
+
+
+def _take_price(tx: Tx, actor: str, now: datetime, rows: Sequence[_Priced], amount_micros: int) -> int:
     if not rows:
         return 0
+    by_id = {row.id: row for row in rows}
     statement = (
         update(payments)
-        .where(_P.id.in_(rows), _P.state.in_([state.value for state in _UNSENT]))
+        .where(_P.id.in_(by_id), _P.state.in_([state.value for state in _UNSENT]))
         .values(amount_micros=amount_micros, updated_at=now)
         .returning(_P.id)
     )
-    changed = [rows[row_id] for row_id in tx.execute(statement).scalars()]
+    changed = [by_id[row_id] for row_id in tx.execute(statement).scalars()]
     new = format_amount(amount_micros)
     record(
         tx,

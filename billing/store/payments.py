@@ -29,6 +29,7 @@ def planned_page(tx: Tx, today: date, after_id: int, limit: int) -> list[Planned
             _P.due_on,
             _P.period_end_on,
             _P.attempts,
+            subscriptions.c.amount_micros.label("agreed_micros"),
             subscriptions.c.reference,
             subscriptions.c.plan,
             subscriptions.c.name,
