@@ -351,3 +351,18 @@ def test_the_doubles_of_an_adopted_payment_are_deleted_with_the_list_that_showed
 
     assert (rig.payment().state, rig.payment().remote_id) == ("open", "remote-1")
     assert rig.api.deleted == [extra]
+
+
+def test_the_record_of_a_voided_payment_that_comes_to_light_is_told(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.cycle()
+    hidden, rig.api.made = rig.api.made, []  # Mileston does not show it yet: nothing is there to delete
+    asyncio.run(decisions.void(rig.db, rig.api, rig.payment().id, rig.clock(), "a present"))
+    rig.api.made = hidden
+    rig.subscribe("other")
+
+    rig.cycles_at(QUIET, 2 * QUIET)
+
+    attention = "it is void, and its record remote-1 is still at Mileston: delete it there"
+    assert (rig.payment().state, rig.payment().attention) == ("void", attention)
