@@ -155,8 +155,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "the list reaches every unknown",
-        "tests/cycle/test_observe.py::"
-        "test_a_list_read_for_the_open_payments_alone_takes_no_earlier_proof_back",
+        "cycle/test_observe.py::test_a_list_read_for_the_open_payments_alone_takes_no_earlier_proof_back",
         "billing/cycle/observe.py",
         "oldest_unknown(tx)))\n",
         "oldest_unknown(tx))) if looks else ()\n",
