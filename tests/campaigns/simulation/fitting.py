@@ -52,9 +52,10 @@ def _api(options: Options, rng: Random) -> Options:
         traits = replace(traits, gets_late=options.quiet_seconds / 2)
     if traits.gets_late:
         options = replace(options, tempo="seconds", stale_lists=0.8, mail_faults=0.4)
-    if 0 < traits.name_cut < _WITH_MARKER:  # doubles of which nothing tells: see the README
+    if 0 < traits.name_cut < _WITH_MARKER:  # nothing tells of doubles and of a lost database: see the README
         faults = {name: most for name, most in options.create_faults.items() if name != "duplicate"}
-        options = replace(options, create_faults=faults)
+        options = replace(options, create_faults=faults, loses_all=False)
+        traits = replace(traits, folder_restores="inode" if traits.folder_restores else "")
     if traits.deletes_ignored:
         faults = options.create_faults | {"duplicate": 0.25}
         options = replace(options, create_faults=faults, people=max(options.people, 0.6))
@@ -121,6 +122,8 @@ def _people(options: Options, rng: Random) -> Options:
 
 
 def _brakes(options: Options, rng: Random) -> Options:
+    if options.traits.folder_restores:  # a folder is SQLite's: one cycle at a time
+        return replace(options, traits=replace(options.traits, shared_brakes=False, read_committed=False))
     if options.traits.shared_brakes:
         options = _section(options, "cycle", max_payments_per_run=rng.choice((1, 2, 3)))
         if options.processes == 1:

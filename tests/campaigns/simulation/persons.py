@@ -190,9 +190,23 @@ class Persons:
     def release(self) -> None:
         """Everything that is held or rejected may go on."""
         ids = [row[0] for row in self._payments("held", "rejected")]
+        for payment_id, email, due_on in self._charged_otherwise():
+            ids.remove(payment_id)
+            self.process.start(self._void(payment_id, (email, due_on)))
         if ids:
             decisions.release(self.db, ids, self.world.trace.now(), "looked at")
             self._note("releases", f"{len(ids)} payments")
+
+    def _charged_otherwise(self) -> list[tuple[Any, ...]]:
+        """Rejected payments whose days new terms have charged since: the program leaves it to whoever
+        releases them to see that, and these people do."""
+        return self.world.store.rows(
+            "SELECT p.id, s.reference || '@example.com', p.due_on FROM payments p "
+            "JOIN subscriptions s ON s.id = p.subscription_id WHERE p.state = 'rejected' AND EXISTS "
+            "(SELECT 1 FROM payments o WHERE o.subscription_id = p.subscription_id AND o.id <> p.id "
+            "AND o.state NOT IN ('rejected', 'void', 'uncollectible') "
+            "AND o.due_on <= p.period_end_on AND p.due_on <= o.period_end_on)"
+        )
 
     def resolve(self) -> None:
         """A person looks at the API and says what became of each parked payment."""
