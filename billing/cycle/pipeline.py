@@ -47,8 +47,11 @@ class Pipeline(Generic[Item, Done]):
             async with asyncio.TaskGroup() as lanes:
                 for _ in range(self._lanes):
                     lanes.create_task(self._lane())
-        except ExceptionGroup as group:
-            self._failure = group.exceptions[0]  # what the other lanes had finished is written all the same
+        except BaseExceptionGroup as group:
+            failure = group.exceptions[0]
+            if not isinstance(failure, Exception):
+                raise failure from None
+            self._failure = failure  # what the other lanes had finished is written all the same
         finally:
             flusher.cancel()
             with suppress(asyncio.CancelledError):

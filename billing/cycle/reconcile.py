@@ -103,9 +103,12 @@ async def read_named(ctx: Context) -> int:
                     remote_checks.lost_create(row), row.remote_id or "", remote, ctx.clock()
                 )
                 judged.append((row, verdict))
-                settled += verdict.finding in (Finding.ADOPT, Finding.PARK)
         with ctx.db.transaction() as tx:
+            # While the records were read, another worker or a person may have dealt with some.
+            waiting = remote_checks.lock_named(tx, [row.id for row, _ in judged])
+            judged = [(row, v) for row, v in judged if waiting.get(row.id) == row.remote_id]
             _apply(tx, ctx, judged)
+        settled += sum(v.finding in (Finding.ADOPT, Finding.PARK) for _, v in judged)
 
 
 def judge_all(ctx: Context, seen: Observation) -> None:

@@ -13,6 +13,7 @@ from billing.cycle.pipeline import Pipeline
 from billing.cycle.reconcile import read_named
 from billing.lifecycle import payments as lifecycle
 from billing.lifecycle import sending
+from billing.lifecycle.prices import catch_up_price
 from billing.lifecycle.sending import Result, Written
 from billing.store import identity, payments, runs
 from billing.store.rows import PlannedPayment
@@ -95,6 +96,8 @@ class _Feed:
             rows = payments.planned_page(tx, self.ctx.as_of, self.after_id, room)
             if not rows:
                 return [], held
+            if catch_up_price(tx, self.ctx.actor, now, rows):
+                rows = payments.planned_page(tx, self.ctx.as_of, self.after_id, room)
             self.after_id = rows[-1].id
             sendable = self._withdraw(tx, rows, now)
             admitted: list[PlannedPayment] = []

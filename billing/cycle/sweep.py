@@ -42,6 +42,8 @@ async def sweep(ctx: Context, seen: Observation) -> None:
             extras = [remote for remote in remotes if remote.remote_id != row.remote_id]
             if extras:
                 await _sweep_extras(ctx, row, row.remote_id, extras, seen.by_id.get(row.remote_id))
+            if row.state == PaymentState.VOID and row.remote_id in seen.by_id and not row.attention:
+                await _note_void_lives(ctx, row, row.remote_id)
     for booked in paid:
         if seen.by_id[booked.remote_id].status is RemoteStatus.UNPAID and not booked.attention:
             await _note_unpaid_again(ctx, booked)
@@ -76,6 +78,22 @@ async def _note_unpaid_again(ctx: Context, row: PaidPayment) -> None:
         return
     if fresh is not None and fresh.status is RemoteStatus.UNPAID:
         _flag(ctx, row, "it was paid, and Mileston says now that it is unpaid")
+
+
+async def _note_void_lives(ctx: Context, row: LostPayment, remote_id: str) -> None:
+    """A voided payment can still be paid: its record came to light, or was deleted in vain.
+
+    A list may show what was deleted since: the record itself is asked for.
+    """
+    try:
+        fresh = await ctx.gateway.get(remote_id)
+    except GatewayError as error:
+        ctx.report.problems.append(f"sweep: payment {row.id} could not be looked at again: {error}")
+        return
+    if fresh is not None and not fresh.paid:
+        _flag(ctx, row, f"it is void, and its record {remote_id} is still at Mileston: delete it there")
+    elif fresh is not None:
+        _flag(ctx, row, f"it is void, and its record {remote_id} was paid at Mileston: pay it back")
 
 
 def _note_unexpected(ctx: Context, row: LostPayment) -> None:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol, TypedDict, TypeVar
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from billing.core.dunning import first_dunning_on
 from billing.core.event_text import EventAction
-from billing.core.money import format_amount
 from billing.core.reconciling import PROOF, VANISHED
 from billing.core.states import NoticeKind, PaymentState, check_transition
 from billing.lifecycle import notices
@@ -261,7 +260,9 @@ def release(
     whether it was still in the state in which it was read.
     """
     old = PaymentState(row.state)
-    if not move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention=""):
+    # The record that an earlier answer named is not its own: whatever becomes of the next create is
+    # looked for by its number.
+    if not move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention="", remote_id=None):
         return False
     if uncertain_through is not None and row.due_on <= uncertain_through and row.absent_looks < PROOF:
         # It may have been released and sent before, in the time that the restore lost. (A proof is of
@@ -297,7 +298,7 @@ def resolve(
 def plan_again(tx: Tx, actor: str, now: datetime, row: PaymentInState, reason: str) -> bool:
     """An unknown or parked payment that a person says does not exist at Mileston."""
     old = PaymentState(row.state)
-    if not move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention=""):
+    if not move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention="", remote_id=None):
         return False
     record(tx, [about_payment(now, actor, EventAction.RESOLVED, row, reason)])
     return True
@@ -349,47 +350,3 @@ def replace_remote(tx: Tx, actor: str, now: datetime, row: PaymentRef, old: str,
         return False
     record(tx, [about_payment(now, actor, EventAction.REPLACED, row, f"a duplicate counts now: {new}")])
     return True
-
-
-_UNSENT = (PaymentState.PLANNED, PaymentState.HELD, PaymentState.REJECTED)
-
-
-def reprice(tx: Tx, actor: str, now: datetime, subscription_id: int, amount_micros: int) -> list[str]:
-    """What does not exist at Mileston takes a new price; returns a sentence for each payment that did."""
-    unsent = (_P.subscription_id == subscription_id) & _P.state.in_([state.value for state in _UNSENT])
-    query = select(_P.id, _P.subscription_id, _P.amount_micros, _P.state, _P.due_on).where(
-        unsent, _P.amount_micros != amount_micros
-    )
-    rows = {row.id: row for row in tx.execute(query.order_by(_P.due_on).with_for_update())}
-    if not rows:
-        return []
-    statement = (
-        update(payments)
-        .where(_P.id.in_(rows), _P.state.in_([state.value for state in _UNSENT]))
-        .values(amount_micros=amount_micros, updated_at=now)
-        .returning(_P.id)
-    )
-    moved = set(tx.execute(statement).scalars())
-    told = {
-        row_id: f"{format_amount(row.amount_micros)} USDC -> {format_amount(amount_micros)} USDC"
-        for row_id, row in rows.items()
-        if row_id in moved
-    }
-    record(
-        tx,
-        [
-            event(
-                now,
-                actor,
-                EventAction.CHANGED,
-                f"amount: {change}",
-                subscription_id=subscription_id,
-                payment_id=row_id,
-            )
-            for row_id, change in told.items()
-        ],
-    )
-    return [
-        f"the {rows[row_id].state} payment due {rows[row_id].due_on}: {change}"
-        for row_id, change in told.items()
-    ]

@@ -22,7 +22,7 @@ from billing.core.terms_change import (
     next_charge,
     past_periods,
 )
-from billing.lifecycle.payments import reprice
+from billing.lifecycle.prices import reprice
 from billing.store import payments, subscriptions
 from billing.store.bulk import upsert_rows
 from billing.store.events import event, record

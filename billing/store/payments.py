@@ -31,6 +31,7 @@ def planned_page(tx: Tx, today: date, after_id: int, limit: int) -> list[Planned
             _P.attempts,
             _P.absent_looks,
             _P.absent_at,
+            subscriptions.c.amount_micros.label("agreed_micros"),
             subscriptions.c.reference,
             subscriptions.c.plan,
             subscriptions.c.name,

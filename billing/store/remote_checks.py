@@ -103,6 +103,16 @@ def named_page(tx: Tx, after_id: int, limit: int) -> list[LostPayment]:
     return cast("list[LostPayment]", list(tx.execute(query)))
 
 
+def lock_named(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
+    """Which of these still wait for what a named record tells, and its id; locked, without those that
+    another worker holds."""
+    query = select(_P.id, _P.remote_id).where(
+        _P.id.in_(ids), _P.state == PaymentState.UNKNOWN.value, _P.remote_id.is_not(None)
+    )
+    rows = tx.execute(query.order_by(_P.id).with_for_update(skip_locked=True))
+    return {row.id: row.remote_id for row in rows}
+
+
 def owners_of(tx: Tx, remote_id: str, marker: str) -> list[int]:
     """The payments of ours that this remote id or this marker belongs to."""
     query = select(_P.id).where((_P.remote_id == remote_id) | (_P.marker == marker))

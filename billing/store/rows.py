@@ -94,6 +94,8 @@ class PlannedPayment(PaymentInState, PeriodRef, Protocol):
 
     marker: str
     amount_micros: int
+    agreed_micros: int
+    """The subscription's amount of now: `amount_micros` is behind if it was changed during an attempt."""
     period_end_on: date
     attempts: int
     absent_looks: int

@@ -96,6 +96,19 @@ def test_what_was_proved_absent_since_the_restore_is_not_looked_for_again(db: Da
     assert payment(db, held).state == "planned"
 
 
+@pytest.mark.parametrize("released", [True, False])
+def test_a_record_that_a_person_ruled_out_says_nothing_of_the_next_create(
+    db: Database, released: bool
+) -> None:
+    claim_identity(db, "sandbox", "biz")
+    payment_id = a_payment(db, a_subscription(db), state="parked", remote_id="another-amount")
+    if released:
+        decisions.release(db, [payment_id], NOW, "it was deleted there")
+    else:
+        resolve(db, FakeGateway(), payment_id, None)
+    assert (payment(db, payment_id).state, payment(db, payment_id).remote_id) == ("planned", None)
+
+
 # -- void ---------------------------------------------------------------------------------------------
 
 

@@ -98,7 +98,7 @@ def test_reminded_charged_paid_late_unpaid_paused_resumed_and_cancelled(business
         last = decisions.cancel(db, "ada", utc_now(), story.today, "she moves", at_period_end=True)
     assert last == date(2026, 5, 31)
     story.live_through("2026-07-02")
-    assert story.new_mail == ["subscription_cancelled"]
+    assert story.new_mail == ["subscription_cancelled.2026-05-31"]
 
     assert business.due_dates(live=False) == [
         ("Gold", "2026-02-01"),

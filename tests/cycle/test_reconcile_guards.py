@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +67,29 @@ def test_a_create_that_never_took_effect_is_sent_again_after_two_looks(tmp_path:
 
     assert [remote.remote_id for remote in rig.api.live] == ["remote-1"]
     assert (len(rig.api.creates), rig.payment().state) == (2, "open")
+
+
+def test_what_another_worker_adopted_while_its_record_was_read_is_left_alone(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.api.script.append("strange")
+    rig.api.on_create = lambda _request: setattr(rig.api, "broken", True)
+    assert rig.cycle().unknown == 1
+    rig.api.broken = False
+
+    def another_worker() -> None:
+        if not rig.api.asked[-1].startswith("get"):
+            return
+        rig.api.meanwhile = lambda: None
+        worker = threading.Thread(target=rig.cycle, kwargs={"steps": LOOKING, "exclusive": False})
+        worker.start()
+        worker.join()
+
+    rig.api.meanwhile = another_worker
+    report = rig.cycle(LOOKING, exclusive=False)
+
+    assert rig.payment().state == "open"
+    assert (report.adopted, report.unknown) == (0, 0)
 
 
 def test_a_list_that_is_cut_off_proves_no_absence(tmp_path: Path) -> None:
@@ -327,3 +351,18 @@ def test_the_doubles_of_an_adopted_payment_are_deleted_with_the_list_that_showed
 
     assert (rig.payment().state, rig.payment().remote_id) == ("open", "remote-1")
     assert rig.api.deleted == [extra]
+
+
+def test_the_record_of_a_voided_payment_that_comes_to_light_is_told(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.subscribe()
+    rig.cycle()
+    hidden, rig.api.made = rig.api.made, []  # Mileston does not show it yet: nothing is there to delete
+    asyncio.run(decisions.void(rig.db, rig.api, rig.payment().id, rig.clock(), "a present"))
+    rig.api.made = hidden
+    rig.subscribe("other")
+
+    rig.cycles_at(QUIET, 2 * QUIET)
+
+    attention = "it is void, and its record remote-1 is still at Mileston: delete it there"
+    assert (rig.payment().state, rig.payment().attention) == ("void", attention)

@@ -26,6 +26,7 @@ from billing.store import payments
 from billing.store.connection import Database
 from billing.store.models import attempts
 from billing.store.models import payments as payment_table
+from tests.support.databases import set_subscription
 from tests.support.fake_gateway import START, Died
 from tests.support.rig import DAY, QUIET, TIMEOUT, Rig
 
@@ -231,3 +232,22 @@ async def _create_answered_with(marker: str) -> CreateOutcome:
     now = datetime(2026, 2, 1, tzinfo=UTC)
     async with server, MilestonGateway(settings, "Acme", lambda: ("key", "b"), lambda: now) as gateway:
         return await gateway.create(REQUEST, now + timedelta(seconds=20))
+
+
+def test_a_price_that_changed_while_a_payment_waited_to_be_sent_holds_for_the_next_attempt(
+    tmp_path: Path,
+) -> None:
+    rig = Rig(tmp_path)
+    subscription = rig.subscribe()
+
+    def change(passed: str) -> None:
+        if passed == "submit.committed" and rig.payment().state == "sending":
+            with rig.db.transaction() as tx:
+                set_subscription(tx, subscription, rig.clock(), amount_micros=25_000_000)
+            rig.clock.to(3600)
+
+    assert rig.cycle(checkpoint=change).not_sent == 1
+    rig.cycle()
+
+    assert [request.amount_micros for request, _ in rig.api.creates] == [25_000_000]
+    assert (rig.payment().state, rig.payment().amount_micros) == ("open", 25_000_000)

@@ -1,4 +1,4 @@
-"""Payments that exist at Mileston: opened when found, booked when paid, flagged, and never repriced."""
+"""Payments that exist at Mileston: opened when found, booked when paid, flagged, and counted once."""
 
 from datetime import timedelta
 from typing import Any
@@ -214,7 +214,7 @@ def test_a_flag_is_lowered_without_a_line_and_can_be_raised_again(db: Database) 
         assert verbs.flag(tx, ACTOR, LATER, row, "its amount differs")
 
 
-# -- another record, another price ---------------------------------------------------------------------
+# -- another record ------------------------------------------------------------------------------------
 
 
 def test_a_payment_stands_for_its_double_only_if_it_still_stood_for_the_first(db: Database) -> None:
@@ -227,26 +227,3 @@ def test_a_payment_stands_for_its_double_only_if_it_still_stood_for_the_first(db
     assert log_of(db) == [
         Logged(ACTOR, "replaced", "a duplicate counts now: remote-2", row.subscription_id, row.id)
     ]
-
-
-def test_only_what_does_not_exist_at_mileston_takes_a_new_price(db: Database) -> None:
-    rows = read_payments(db, *PaymentState)
-    other = a_subscription(db, "other")
-    theirs = a_payment(db, other, reference="other")
-    with db.transaction() as tx:
-        told = verbs.reprice(tx, "person:zoe", LATER, rows[0].subscription_id, 25_000_000)
-    repriced = {row.state for row in rows_of(db, table) if row.amount_micros == 25_000_000}
-    assert repriced == {"planned", "held", "rejected"}
-    assert payment_of(db, theirs).amount_micros == 19_900_000
-    unsent = [row for row in rows if row.state in repriced]
-    assert told == [f"the {row.state} payment due {row.due_on}: 19.90 USDC -> 25.00 USDC" for row in unsent]
-    assert [line.payment_id for line in log_of(db)] == [row.id for row in unsent]
-    assert {(line.action, line.detail) for line in log_of(db)} == {
-        ("changed", "amount: 19.90 USDC -> 25.00 USDC")
-    }
-
-
-def test_the_same_price_again_changes_nothing(db: Database) -> None:
-    (row,) = read_payments(db, "planned")
-    with nothing_changes(db), db.transaction() as tx:
-        assert verbs.reprice(tx, "person:zoe", LATER, row.subscription_id, row.amount_micros) == []

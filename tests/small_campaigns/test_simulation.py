@@ -12,18 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.campaigns.simulation.options import CREATE_FAULTS
-from tests.campaigns.simulation.planted import BLIND_CAP, PLANTED, Planted
+from tests.campaigns.simulation.planted import BLIND_CAP, MOST_SEEDS, PLANTED, STEPS, Planted, expect_found
 from tests.campaigns.simulation.world import Outcome, live_through
 
-STEPS = 8
 _WORLDS = 100
-_MOST_SEEDS = 60
 _ROOT = Path(__file__).parents[2]
 
 
 @cache
 def _lived(seed: int) -> Outcome:
-    return live_through(seed, STEPS)
+    return live_through(seed, STEPS, wide=True)
 
 
 @pytest.mark.parametrize("first", range(1, _WORLDS, 10))
@@ -35,17 +33,11 @@ def test_every_due_period_is_charged_once_whatever_the_world_does(first: int) ->
 
 @pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
 def test_a_planted_fault_is_found(fault: Planted) -> None:
-    options = {"steps": STEPS, **fault.options}
-    with fault.plant():
-        for seed in range(1, _MOST_SEEDS + 1):
-            found = live_through(seed, **options).violations
-            if any(fault.found_as in violation for violation in found):
-                return
-    pytest.fail(f"{_MOST_SEEDS} worlds did not show that the program {fault.name}")
+    expect_found(fault)
 
 
 def test_the_same_seed_makes_the_same_history() -> None:
-    first, second = _lived(7), live_through(7, STEPS)
+    first, second = _lived(7), live_through(7, STEPS, wide=True)
     assert first == second
     assert first.fingerprint != _lived(8).fingerprint
 
@@ -100,6 +92,6 @@ def test_nothing_is_vacuous_in_worlds_that_have_all_faults_at_once() -> None:
 def test_a_cap_that_hides_exactly_the_lost_ones_looks_like_their_absence() -> None:
     """The residual risk, shown: no list order or length gives such a cap away."""
     found = (
-        v for seed in range(1, _MOST_SEEDS + 1) for v in live_through(seed, STEPS, **BLIND_CAP).violations
+        v for seed in range(1, MOST_SEEDS + 1) for v in live_through(seed, STEPS, **BLIND_CAP).violations
     )
     assert any("though it exists" in violation for violation in found)

@@ -46,7 +46,8 @@ class FakeGateway:
 
     `script` tells what befalls the next creates: `ok`; `lost` (it took effect, the answer got lost);
     `never` (no answer and no effect); `late:60` (no answer, and it takes effect 60 s later); `died`
-    (it took effect, and our process died). The list shows what is `lag_seconds` old.
+    (it took effect, and our process died); `strange` (it took effect, and the answer repeats something
+    else). The list shows what is `lag_seconds` old.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -89,9 +90,11 @@ class FakeGateway:
             self.add(request, float(seconds or 0))
         if word == "died":
             raise Died
-        if word != "ok":
+        if word not in ("ok", "strange"):
             return CreateOutcome(OutcomeKind.UNKNOWN, detail="no answer")
-        return CreateOutcome(OutcomeKind.CREATED, remote_id=self.made[-1].remote.remote_id, status=201)
+        kind = OutcomeKind.CREATED if word == "ok" else OutcomeKind.UNKNOWN
+        remote_id = self.made[-1].remote.remote_id
+        return CreateOutcome(kind, remote_id=remote_id, status=201, mismatch=word == "strange")
 
     def add(self, request: PaymentRequest, late_seconds: float = 0.0) -> str:
         """Let a create take effect; answers its id."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from .traits import LATER, TRAITS
 from .world import Outcome, fingerprint, live_through, make, quick_collection
 
 DEFAULT_STEPS = 8
@@ -25,6 +26,8 @@ def main() -> int:
     fixed = {
         name: ast.literal_eval(value) for name, _, value in (each.partition("=") for each in arguments.set)
     }
+    world = arguments.world or ("narrow" if arguments.only else "wide")
+    fixed |= {"wide": world == "wide", "only": arguments.only, "later": arguments.later}
     if arguments.seed is not None:
         return _one(arguments.seed, arguments.last, steps=arguments.steps, **fixed)
     work = partial(live_through, steps=arguments.steps, **fixed)
@@ -39,6 +42,27 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="only this world, with its whole history")
     parser.add_argument("--last", type=int, help="with --seed: only so many last lines")
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="fix an option")
+    parser.add_argument(
+        "--world",
+        choices=("narrow", "wide"),
+        help="wide, with the traits of traits.py, unless told otherwise",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="TRAIT",
+        choices=TRAITS,
+        help="a narrow world with this trait",
+    )
+    parser.add_argument(
+        "--later",
+        action="append",
+        default=[],
+        metavar="NAME",
+        choices=LATER,
+        help="also what is not expected to hold yet",
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     return parser.parse_args()
 

@@ -1,88 +1,35 @@
 """The model of the payments API: what it stores, what it answers, and everything it ever saw.
 
-It knows nothing of billing.sandbox. What it promises is only this: a create takes effect, if at all,
+It knows nothing of billing.sandbox. How the API of a wide world bends names, statuses and the order of
+its list stands in `storing.py`. What it promises is only this: a create takes effect, if at all,
 less than `quiet_seconds` after its bytes left; a list is never older than `quiet_seconds`; a single
 get is up to date.
 """
 
 from __future__ import annotations
 
-import re
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
+from . import traits as world_traits
 from .fates import CREATE_FATES, RESET, CreateBody, Fate, Reply, Shown
 from .loop import VirtualLoop
 from .options import Options
+from .records import BY_HAND, Key, Remote, Wire, person
+from .storing import DAY, order_of, spelt, stored_name
 from .trace import Trace
 
 if TYPE_CHECKING:
     from .witness import Witness
 
-_MARKER = re.compile(r"\[(RB-[0-9A-Z]{16})\]")
 Answer = Callable[[Reply], None]
-Key = tuple[str, str]
-"""What a create is for, without the program's marker: the subscriber's e-mail and the due date."""
-
-
-@dataclass(slots=True)
-class Remote:
-    """A remote payment. The times are the loop's."""
-
-    remote_id: str
-    key: Key
-    name: str
-    email: str
-    amount_micros: int
-    made_at: float
-    wire: int
-    """The number of the request that made it; 0: not made by the program."""
-    paid_at: float | None = None
-    unpaid_again_at: float | None = None
-    deleted_at: float | None = None
-    deleted_by: str = ""
-    seen_unpaid_at: float = -1.0
-    """When a single get last showed it as unpaid."""
-
-    @property
-    def live(self) -> bool:
-        return self.deleted_at is None
-
-    @property
-    def paid(self) -> bool:
-        return self.paid_at is not None and self.unpaid_again_at is None
-
-    @property
-    def marker(self) -> str:
-        found = _MARKER.findall(self.name)
-        return str(found[-1]) if found else ""
-
-    def shown(self, at: float) -> Shown | None:
-        """How it looked at an instant, or None if it was not there."""
-        if self.made_at > at or (self.deleted_at is not None and self.deleted_at <= at):
-            return None
-        paid = self.paid_at is not None and self.paid_at <= at
-        if self.unpaid_again_at is not None and self.unpaid_again_at <= at:
-            paid = False
-        return Shown(
-            self.remote_id, self.name, self.email, self.amount_micros, paid, date.fromisoformat(self.key[1])
-        )
-
-
-@dataclass(slots=True)
-class Wire:
-    """One create request whose bytes left a process."""
-
-    number: int
-    key: Key
-    sent_at: float
-    run_id: str
-    fate: str
-    commits_due: int = 0
-    """How many times it will yet take effect."""
+Withdraw = Callable[[], None]
+_KERNEL_SECONDS = 30.0
+"""For so long a kernel tries to deliver what a process left to it, if the socket asks for that."""
 
 
 @dataclass(slots=True)
@@ -100,6 +47,13 @@ class ModelApi:
     records: dict[str, Remote] = field(default_factory=dict)
     by_key: dict[Key, list[Remote]] = field(default_factory=dict)
     wires: list[Wire] = field(default_factory=list)
+    calls: tuple[float, int] = (-1.0, 0)
+    """When the second began that calls are counted in, and how many came."""
+    odd: Random = field(init=False)
+    """The luck of the traits, apart from that of the narrow world."""
+
+    def __post_init__(self) -> None:
+        self.odd = Random(f"{self.options.seed} odd")
 
     def spell(self) -> str:
         """`unauthorized`, `refused` or `silent` if such a time has come over the API, else ''."""
@@ -118,23 +72,49 @@ class ModelApi:
         """Whether a create for this is stored and live, or will yet take effect."""
         return bool(self.live(key)) or any(w.commits_due for w in self.wires if w.key == key)
 
-    def receive_create(self, body: CreateBody, run_id: str, answer: Answer) -> None:
-        """The bytes of a create have left; decide its fate, and let it run its course."""
+    def receive_create(self, body: CreateBody, run_id: str, answer: Answer) -> Withdraw | None:
+        """The bytes of a create have left; decide its fate, and let it run its course.
+
+        What the kernel still holds can be withdrawn by a reset of the connection.
+        """
         name = self._draw_fate()
-        key = (body.email, body.due_on)
+        key = (person(body.email), body.due_on)
         wire = Wire(len(self.wires) + 1, key, self.loop.time(), run_id, name)
         self.wires.append(wire)
         fate = CREATE_FATES[name](self, body)
         self.trace.note("api", f"wire {wire.number}", f"{body.email} {body.due_on} {name} by {run_id}")
         self.trace.count(f"create: {name}")
+        if name == "kernel":
+            return self._keep_in_kernel(wire, body, answer)
         if fate.commit_after is not None:
             self._commit_later(fate.commit_after, wire, fate.stored or body, fate, answer)
         if fate.twin_after is not None:
             self._commit_later(fate.twin_after, wire, body, None, answer)
         if fate.answer_after is not None and fate.reply is not None:
             self.loop.outside_later(fate.answer_after, answer, fate.reply)
+        return None
+
+    def _keep_in_kernel(self, wire: Wire, body: CreateBody, answer: Answer) -> Withdraw:
+        """The network is away. A kernel that was told so gives up by itself after half a minute, any other
+        delivers up to a minute after the client gave up."""
+        if world_traits.GATEWAY_RESETS:
+            after = self.odd.uniform(0.0, _KERNEL_SECONDS)
+        else:
+            after = self.options.settings.mileston.timeout_seconds + self.odd.uniform(0.0, 60.0)
+        wire.commits_due += 1
+        timer = self.loop.outside_later(after, self._commit, wire, body, None, answer)
+
+        def withdraw() -> None:
+            timer.cancel()
+            wire.commits_due = 0
+
+        return withdraw
 
     def _draw_fate(self) -> str:
+        if self._is_odd(self.options.traits.late_bytes):
+            return "kernel"
+        if self.throttles():
+            return "throttled"
         spell = self.spell()
         if spell:
             return {"unauthorized": "unauthorized", "silent": "silent"}.get(spell, "ok")
@@ -150,6 +130,20 @@ class ModelApi:
         wire.commits_due += 1
         self.loop.outside_later(seconds, self._commit, wire, body, fate, answer)
 
+    def _is_odd(self, share: float) -> bool:
+        return bool(share) and not self.calm and self.odd.random() < share
+
+    def throttles(self) -> bool:
+        """Whether this call is one too many for its second."""
+        most = self.options.traits.throttle_per_second
+        if not most:
+            return False
+        now = self.loop.time()
+        if now - self.calls[0] >= 1.0:
+            self.calls = (now, 0)
+        self.calls = (self.calls[0], self.calls[1] + 1)
+        return self.calls[1] > most
+
     def _commit(self, wire: Wire, body: CreateBody, fate: Fate | None, answer: Answer) -> None:
         wire.commits_due -= 1
         remote = self.store(body, wire.number)
@@ -159,27 +153,24 @@ class ModelApi:
         self.witness.made(remote)
         self.on_made(remote)
         if fate is not None and fate.echo is not None:
-            shown = Shown(
-                remote.remote_id,
-                body.name,
-                body.email,
-                body.amount_micros,
-                False,
-                date.fromisoformat(body.due_on),
-            )
+            shown = self._bent(remote, remote.shown(self.loop.time()), self.loop.time())
+            assert shown is not None
             echo = fate.echo(shown, self)
             self.loop.outside_later(fate.echo_after, answer, Reply(201, shown=echo))
 
     def store(self, body: CreateBody, wire: int = 0) -> Remote:
         remote = Remote(
             remote_id=f"{self.rng.getrandbits(40):010x}",
-            key=(body.email, body.due_on),
-            name=body.name,
+            key=(person(body.email), body.due_on),
+            name=stored_name(body.name, self.options.traits),
             email=body.email,
             amount_micros=body.amount_micros,
             made_at=self.loop.time(),
             wire=wire,
+            interval_days=body.interval_days,
         )
+        if self._is_odd(self.options.traits.status_words / 2):
+            remote.word = (remote.made_at, remote.made_at + self.odd.uniform(3600.0, 5 * DAY), None)
         self.records[remote.remote_id] = remote
         self.by_key.setdefault(remote.key, []).append(remote)
         return remote
@@ -191,6 +182,8 @@ class ModelApi:
             return Fate(answer_after=self.latency(), reply=Reply(401))
         if spell == "silent":
             return Fate()
+        if self.throttles():
+            return Fate(answer_after=self.latency(), reply=Reply(429, retry_after=1.0))
         if self.calm or self.rng.random() >= self.options.read_faults:
             return None
         kind = self.rng.choice(("error", "silent", "reset", "throttled"))
@@ -220,24 +213,43 @@ class ModelApi:
 
         self.receive_read(act, answer)
 
-    def _delete(self, remote_id: str, by: str) -> Reply:
+    def _delete(self, remote_id: str, by: str, *, ignorable: bool = True) -> Reply:
         remote = self.records.get(remote_id)
         if remote is None or not remote.live:
             return Reply(404)
+        if ignorable and self._is_odd(self.options.traits.deletes_ignored):
+            self.trace.note("api", f"says that it deleted {remote_id}, and did not", f"by {by}")
+            self.trace.count("deletes ignored")
+            return Reply(200)
         remote.deleted_at = self.loop.time()
         remote.deleted_by = by
         self.trace.note("api", f"deleted {remote_id}", f"{remote.key[0]} {remote.key[1]} by {by}")
         self.witness.deleted(remote)
         return Reply(200)
 
-    def get(self, remote_id: str) -> Reply:
+    def get(self, remote_id: str, by: str = "") -> Reply:
+        now = self.loop.time()
         remote = self.records.get(remote_id)
-        shown = remote.shown(self.loop.time()) if remote is not None else None
+        shown = remote.shown(now) if remote is not None else None
         if remote is None or shown is None:
             return Reply(404)
+        if not self.calm and now < remote.made_at + self.options.traits.gets_late:
+            self.trace.count("get: not found yet")
+            return Reply(404)
+        remote.looked_at[by] = now
         if not shown.paid:
-            remote.seen_unpaid_at = self.loop.time()
-        return Reply(200, shown=shown)
+            remote.seen_unpaid_at = now
+        return Reply(200, shown=self._bent(remote, shown, now))
+
+    def _bent(self, remote: Remote, shown: Shown | None, at: float) -> Shown | None:
+        """As this API says it: in its spelling, and for a time in another word."""
+        traits = self.options.traits
+        if shown is None or not traits.wide:
+            return shown
+        status: str | None = shown.status
+        if remote.word is not None and remote.word[0] <= at < remote.word[1]:
+            status = remote.word[2]
+        return replace(shown, status=spelt(status, traits))
 
     def list(self, limit: int) -> Reply:
         """The list as of some instant before now, in this API's order, cut at its cap."""
@@ -245,8 +257,13 @@ class ModelApi:
         if not self.calm and self.rng.random() < self.options.stale_lists:
             at -= self.rng.uniform(0.0, 0.95 * self.options.quiet_seconds)
             self.trace.count("list: stale")
-        rows = [shown for r in self.records.values() if (shown := r.shown(at)) is not None]
-        if self.options.list_order == "newest":
+        if self.options.traits.wide:
+            rows = self._odd_rows(at)
+        else:
+            rows = [shown for r in self.records.values() if (shown := r.shown(at)) is not None]
+        if self.options.traits.list_by:
+            pass
+        elif self.options.list_order == "newest":
             rows.reverse()
         elif self.options.list_order == "random":
             self.rng.shuffle(rows)
@@ -254,12 +271,34 @@ class ModelApi:
         self.witness.listed(rows, cap, limit)
         return Reply(200, listed=tuple(rows[:cap]))
 
+    def _odd_rows(self, at: float) -> builtins.list[Shown]:
+        """The records in the order of this API, with the statuses of the past if those lag."""
+        traits, records = self.options.traits, [*self.records.values()]
+        if traits.list_by == "random":
+            self.odd.shuffle(records)
+        elif traits.list_by:
+            key, largest_first = order_of(traits.list_by)
+            records.sort(key=key, reverse=largest_first)
+        rows = []
+        for remote in records:
+            shown = remote.shown(at)
+            if shown is None:
+                continue
+            if traits.stale_status and not self.calm:
+                paid = remote.was_paid(at - traits.stale_status * DAY)
+                shown = replace(shown, paid=paid, status="paid" if paid else "unpaid")
+            rows.append(self._bent(remote, shown, at) or shown)
+        return rows
+
     def _cap(self, limit: int) -> int:
         """A cap that is not documented. It hides some payment that the program knows of.
 
         One that hid exactly the payments whose creates were lost could not be told from their
         absence by anybody: `blind_cap` shows what that costs.
         """
+        if self.options.traits.plain_cap and not self.calm:
+            self.trace.count("list: capped, whatever it hides")
+            return min(limit, self.options.traits.plain_cap)
         cap = self.options.list_cap
         if not cap or self.calm:
             return limit
@@ -269,9 +308,37 @@ class ModelApi:
         return limit
 
     def pay(self, remote: Remote) -> None:
-        remote.paid_at = self.loop.time()
+        now = self.loop.time()
+        if self._is_odd(self.options.traits.partial_payments):
+            remote.amount_micros = max(1, remote.amount_micros // 10)
+            self.trace.note("person", f"changes the amount of {remote.remote_id}", f"{remote.amount_micros}")
+        remote.paid_at = now
+        if self.options.traits.renewals:
+            self.loop.outside_later(remote.interval_days * DAY, self._renew, remote)
+        if self._is_odd(self.options.traits.status_words):
+            later = now + self.odd.uniform(3600.0, 5 * DAY)
+            remote.word = self.odd.choice(((now, later, "processing"), (later, float("inf"), "refunded")))
         self.trace.note("payer", f"pays {remote.remote_id}", f"{remote.key[0]} {remote.key[1]}")
         self.trace.count("paid by payers")
+
+    def _renew(self, remote: Remote) -> None:
+        """It is unpaid again by itself, and its date has moved on; whoever pays by itself pays it, too."""
+        if not remote.live or self.calm:
+            return
+        due_on = date.fromisoformat(remote.due_on or remote.key[1]) + timedelta(days=remote.interval_days)
+        remote.due_on, remote.unpaid_again_at = due_on.isoformat(), self.loop.time()
+        self.trace.note("api", f"{remote.remote_id} renews itself", remote.due_on)
+        self.trace.count("records that renewed themselves")
+        self.loop.outside_later(2 * DAY, self._pay_renewed, remote)
+
+    def _pay_renewed(self, remote: Remote) -> None:
+        """A renewed record that is still for its new date, beside another for that very period."""
+        others = [r for r in self.live((remote.key[0], remote.due_on)) if r is not remote]
+        if remote.live and others and not self.calm:
+            self.trace.violated(
+                f"{remote.key[0]} {remote.due_on} is asked for twice: {remote.remote_id} renewed itself, "
+                f"and {others[0].remote_id} was made"
+            )
 
     def unpay(self, remote: Remote) -> None:
         remote.unpaid_again_at = self.loop.time()
@@ -279,17 +346,5 @@ class ModelApi:
         self.trace.count("paid, then unpaid again")
 
     def delete_by_hand(self, remote: Remote) -> None:
-        self._delete(remote.remote_id, "person")
+        self._delete(remote.remote_id, BY_HAND, ignorable=False)
         self.trace.count("deleted by hand at the API")
-
-
-def with_wrong(shown: Shown, rng: Random) -> Shown:
-    """An echo that repeats something else than what was sent."""
-    what = rng.choice(("amount", "email", "name", "id"))
-    if what == "amount":
-        return replace(shown, amount_micros=shown.amount_micros + 1)
-    if what == "email":
-        return replace(shown, email="somebody@else.example")
-    if what == "name":
-        return replace(shown, name="another plan")
-    return replace(shown, remote_id="")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .clientele import CANCELLED, Agreement
+from .records import Key
+from .says import judge_brakes
+from .storing import DAY
 
 if TYPE_CHECKING:
     from .world import World
@@ -28,15 +31,40 @@ def settled(world: World, *, say: bool = False) -> str | bool:
     # What a restored backup forgot, and a person paused before it was planned anew, nobody looks for.
     known = set(
         world.store.rows(
-            "SELECT s.email, p.due_on FROM payments p JOIN subscriptions s ON s.id = p.subscription_id"
+            "SELECT s.reference || '@example.com', p.due_on FROM payments p "
+            "JOIN subscriptions s ON s.id = p.subscription_id"
         )
     )
     for key in world.api.by_key:
-        if key in known and len(world.api.live(key)) > 1 and key in world.witness.doubles_shown:
+        doubled = key in known and len(world.api.live(key)) > 1 and key in world.witness.doubles_shown
+        if doubled and not _is_for_a_person(world, key):
             left.append(f"{key[0]} {key[1]} has several live remote payments")
+    if world.options.traits.wide and (unbooked := _unbooked(world)):
+        left.append(f"{unbooked} that were paid long ago are not booked")
     if world.clientele.forgotten:
         left.append("forgotten subscriptions")
     return "; ".join(left) if say else not left
+
+
+def _is_for_a_person(world: World, key: Key) -> bool:
+    """Whether a double of it is no proved one, and a person was told.
+
+    It shows a word that the program can't read, for ever; or the terms were changed since, and its
+    e-mail or amount is not the payment's any more.
+    """
+    words = [remote.word for remote in world.api.live(key) if remote.word is not None]
+    is_unclear = any(until == float("inf") for _, until, _ in words)
+    agreement = world.clientele.by_email(key[0])
+    is_changed = agreement is not None and agreement.changed_at is not None
+    return (is_unclear or is_changed) and key in _flagged(world)
+
+
+def _flagged(world: World) -> set[Key]:
+    rows = world.store.rows(
+        "SELECT s.reference || '@example.com', p.due_on FROM payments p "
+        "JOIN subscriptions s ON s.id = p.subscription_id WHERE p.attention <> ''"
+    )
+    return {(email, due_on) for email, due_on in rows}
 
 
 def at_the_end(world: World) -> None:
@@ -46,6 +74,10 @@ def at_the_end(world: World) -> None:
     _wires(world)
     _notices(world)
     _reminders(world)
+    if world.options.traits.wide:
+        _told(world)
+    if world.options.traits.shared_brakes:
+        judge_brakes(world)
 
 
 def _payments(world: World) -> None:
@@ -53,7 +85,7 @@ def _payments(world: World) -> None:
     rows = {
         (email, due_on): (state, attention, remote_id)
         for email, due_on, state, attention, remote_id in world.store.rows(
-            "SELECT s.email, p.due_on, p.state, p.attention, p.remote_id "
+            "SELECT s.reference || '@example.com', p.due_on, p.state, p.attention, p.remote_id "
             "FROM payments p JOIN subscriptions s ON s.id = p.subscription_id"
         )
     }
@@ -86,7 +118,7 @@ def _payment(
     if state not in _MADE:
         world.trace.violated(f"{key[0]} {key[1]} is still {state}")
         return
-    if key in world.witness.raced:
+    if key in world.witness.raced or (len(live) > 1 and _is_for_a_person(world, key)):
         return
     if len(live) > 1 and key not in world.witness.doubles_shown:
         world.trace.count("duplicates that no list of the quiet tail showed (residual)")
@@ -100,11 +132,22 @@ def _payment(
         return
     if live[0].remote_id != remote_id:
         world.trace.violated(f"{key[0]} {key[1]} stands for {remote_id}, and {live[0].remote_id} lives")
-    if live[0].amount_micros != agreement.amount_micros:
+    asked = agreement.amount_micros if agreement.changed_at is None else _amount(world, key)
+    if live[0].amount_micros != asked:
         world.trace.violated(f"{key[0]} {key[1]} was charged with a wrong amount")
     shown = live[0].remote_id in world.witness.unpaid_in_lists
     if state == "paid" and not live[0].paid and shown and not attention:
         world.trace.violated(f"{key[0]} {key[1]} is booked as paid, and is not")
+
+
+def _amount(world: World, key: tuple[str, str]) -> int:
+    """What the program asked for: prices change, and what was charged before keeps its own."""
+    rows = world.store.rows(
+        "SELECT p.amount_micros FROM payments p JOIN subscriptions s ON s.id = p.subscription_id "
+        "WHERE s.reference || '@example.com' = ? AND p.due_on = ?",
+        *key,
+    )
+    return int(rows[0][0])
 
 
 def _strangers(world: World) -> None:
@@ -128,7 +171,8 @@ def _wires(world: World) -> None:
     attempts = {
         (email, due_on): count
         for email, due_on, count in world.store.rows(
-            "SELECT s.email, p.due_on, count(*) FROM attempts a JOIN payments p ON p.id = a.payment_id "
+            "SELECT s.reference || '@example.com', p.due_on, count(*) FROM attempts a "
+            "JOIN payments p ON p.id = a.payment_id "
             "JOIN subscriptions s ON s.id = p.subscription_id GROUP BY p.id"
         )
     }
@@ -162,6 +206,28 @@ def _notices(world: World) -> None:
         "(SELECT 1 FROM notices n WHERE n.payment_id = p.id AND n.kind = 'payment_received')"
     ):
         world.trace.violated(f"{marker} is {state}, and no notice of it was ever queued")
+
+
+def _told(world: World) -> None:
+    """Nobody was left without the way to pay."""
+    for reference, due_on, remote_id, reason in world.store.rows(
+        "SELECT s.reference, p.due_on, p.remote_id, n.server_reply FROM notices n "
+        "JOIN payments p ON p.id = n.payment_id JOIN subscriptions s ON s.id = p.subscription_id "
+        "WHERE n.kind = 'payment_created' AND n.state = 'superseded' AND p.state = 'open'"
+    ):
+        remote = world.api.records.get(remote_id)
+        if remote is not None and remote.live:
+            world.trace.violated(f"{reference} {due_on} was never told how to pay: {reason}")
+
+
+def _unbooked(world: World) -> int:
+    """How many were paid two days ago at the latest, and neither booked nor flagged."""
+    long_ago = world.loop.time() - 2 * DAY
+    rows = world.store.rows(
+        "SELECT remote_id FROM payments WHERE state IN ('open', 'uncollectible') AND attention = ''"
+    )
+    remotes = (world.api.records.get(row[0]) for row in rows)
+    return sum(remote is not None and remote.live and remote.was_paid(long_ago) for remote in remotes)
 
 
 def _reminders(world: World) -> None:

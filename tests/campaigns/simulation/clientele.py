@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from random import Random
 
 from dateutil.relativedelta import relativedelta
@@ -57,6 +57,35 @@ class Agreement:
     next_period: int = 0
     musts: set[date] = field(default_factory=set)
     mays: set[date] = field(default_factory=set)
+    plan: str = field(default="Gold plan", repr=False)
+    domain: str = field(default="example.com", repr=False)
+    changed_at: datetime | None = field(default=None, repr=False)
+    """When its terms were last changed."""
+    not_before: date | None = field(default=None, repr=False)
+    """The terms of now charge nothing that begins before: it is charged already."""
+    certain_from: date | None = field(default=None, repr=False)
+    """From when on they must charge; before it there is no rule that all would agree on."""
+    spans: dict[date, date] = field(default_factory=dict, repr=False)
+    """The last day of each period, by its first, as the terms of its time had it."""
+
+    @property
+    def address(self) -> str:
+        """Where mail goes; `email` is who that is, whatever the address."""
+        return f"{self.email.partition('@')[0]}@{self.domain}"
+
+    def last_day_of(self, day: date) -> date:
+        return self.spans.get(day, day)
+
+    def recalendar(self, new: Agreement, today: date, charged_through: date | None) -> None:
+        """Another anchor or interval from now on: no period of it begins on a day that is charged.
+
+        What lies between the last charged day and today may be charged; what comes after must be.
+        """
+        self.anchor_on, self.count, self.unit = new.anchor_on, new.count, new.unit
+        self.next_period = 0
+        self.not_before = charged_through + timedelta(days=1) if charged_through else None
+        passed = max(self.mays, default=date.min)
+        self.certain_from = max(self.not_before or date.min, today, passed + timedelta(days=1))
 
     def due_on(self, n: int) -> date:
         return self.anchor_on + _STEPS[self.unit](n * self.count)
@@ -67,6 +96,8 @@ class Agreement:
             return False
         if self.ends_on is not None and day > self.ends_on:
             return False
+        if self.not_before is not None and day < self.not_before:
+            return False
         return self.cancel_on is None or day < self.cancel_on
 
     def through(self, today: date, *, certain: bool) -> None:
@@ -75,7 +106,8 @@ class Agreement:
         while (day := self.due_on(n)) <= today:
             if self._bills(day) and (self.resumed_on is None or day >= self.resumed_on):
                 self.mays.add(day)
-                if certain:
+                self.spans.setdefault(day, self.due_on(n + 1) - timedelta(days=1))
+                if certain and (self.certain_from is None or day >= self.certain_from):
                     self.musts.add(day)
             n += 1
         if certain:
@@ -116,6 +148,7 @@ class Clientele:
         for reference, agreement in lost.items():
             if reference in self.agreements:
                 self.agreements[reference].mays |= agreement.mays | agreement.musts
+                self.agreements[reference].spans |= agreement.spans
             else:
                 self.forgotten[reference] = agreement
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
+from random import Random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class CreateBody:
     email: str
     amount_micros: int
     due_on: str
+    interval_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,10 @@ class Shown:
     email: str
     amount_micros: int
     paid: bool
-    due_on: date
+    """What is so; `status` is what the answer says."""
+    status: str | None
+    due_on: str
+    interval_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +138,22 @@ def _slow(api: ModelApi, _body: CreateBody) -> Fate:
     return Fate(commit_after=at, echo=_truly, echo_after=api.rng.uniform(0, 0.5 * timeout))
 
 
-def _wrong_echo(api: ModelApi, _body: CreateBody) -> Fate:
-    from .api import with_wrong
+def _with_wrong(shown: Shown, rng: Random) -> Shown:
+    """An echo that repeats something else than what was sent."""
+    what = rng.choice(("amount", "email", "name", "id"))
+    if what == "amount":
+        return replace(shown, amount_micros=shown.amount_micros + 1)
+    if what == "email":
+        return replace(shown, email="somebody@else.example")
+    if what == "name":
+        return replace(shown, name="another plan")
+    return replace(shown, remote_id="")
 
+
+def _wrong_echo(api: ModelApi, _body: CreateBody) -> Fate:
     return Fate(
         commit_after=api.latency(),
-        echo=lambda shown, api: with_wrong(shown, api.rng),
+        echo=lambda shown, api: _with_wrong(shown, api.rng),
         echo_after=api.latency(),
     )
 
@@ -174,6 +188,11 @@ def _duplicate(api: ModelApi, body: CreateBody) -> Fate:
     return replace(first, twin_after=other)
 
 
+def _kernel(_api: ModelApi, _body: CreateBody) -> Fate:
+    """Nothing reaches the API yet: the kernel has it."""
+    return Fate()
+
+
 CREATE_FATES: dict[str, Callable[[ModelApi, CreateBody], Fate]] = {
     "ok": _ok,
     "lost_reply": _lost_reply,
@@ -193,4 +212,5 @@ CREATE_FATES: dict[str, Callable[[ModelApi, CreateBody], Fate]] = {
     "no_json": _no_json,
     "stored_wrong": _stored_wrong,
     "duplicate": _duplicate,
+    "kernel": _kernel,
 }

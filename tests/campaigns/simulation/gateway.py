@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from billing.core.markers import find_marker, name_with_marker
-from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RemotePayment, RemoteStatus
+from billing.core.markers import name_with_marker
+from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RemotePayment
 from billing.errors import GatewayError
+from billing.gateway.mileston import _as_payment
+from billing.gateway.resources import RECURRING_PAYMENTS, Record, RecurringPayment
 
-from .api import Answer, ModelApi
+from . import traits as world_traits
+from .api import Answer, ModelApi, Withdraw
 from .fates import CreateBody, Reply, Shown
 from .loop import Process
 
@@ -52,6 +55,7 @@ class ModelGateway:
             email=request.email,
             amount_micros=request.amount_micros,
             due_on=request.due_on.isoformat(),
+            interval_days=request.interval_days,
         )
         connected = await self._connect("create.before-send")
         if not connected:
@@ -79,7 +83,7 @@ class ModelGateway:
         return [_remote_payment(shown) for shown in reply.listed]
 
     async def get(self, remote_id: str) -> RemotePayment | None:
-        reply = await self._read(lambda: self._api.get(remote_id), "get")
+        reply = await self._read(lambda: self._api.get(remote_id, self._run_id), "get")
         if reply.status == 404:
             return None
         if reply.status != 200 or reply.shown is None:
@@ -115,7 +119,7 @@ class ModelGateway:
         await self._process.wait_point(point)
         return self._api.spell() != "refused"
 
-    async def _exchange(self, send: Callable[[Answer], None], what: str) -> Reply:
+    async def _exchange(self, send: Callable[[Answer], Withdraw | None], what: str) -> Reply:
         """Put a request on the wire and wait for its answer, or for the time limit."""
         loop = self._process.loop
         arrived: asyncio.Future[Reply] = loop.create_future()
@@ -124,25 +128,34 @@ class ModelGateway:
             if not arrived.done():
                 arrived.set_result(reply)
 
-        send(answer)
+        withdraw = send(answer)
         limit = loop.call_later(self._timeout, answer, _SILENCE)
-        await self._process.wait_point(f"{what}.sent")
+        reply = _SILENCE
         try:
+            await self._process.wait_point(f"{what}.sent")
             reply = await arrived
         finally:
             limit.cancel()
+            # A connection that is given up is reset, also that of a process that was killed.
+            if reply is _SILENCE and withdraw is not None and world_traits.GATEWAY_RESETS:
+                withdraw()
         await self._process.wait_point(f"{what}.answered")
         return reply
 
 
 def _remote_payment(shown: Shown) -> RemotePayment:
-    return RemotePayment(
-        remote_id=shown.remote_id,
-        marker=find_marker(shown.name),
+    """As the real client reads it."""
+    return _as_payment(Record(shown.remote_id, _fields(shown)))
+
+
+def _fields(shown: Shown | CreateBody) -> RecurringPayment:
+    return RecurringPayment(
+        subscription_name=shown.name,
+        subscriber_email=shown.email,
         amount_micros=shown.amount_micros,
-        email=shown.email,
-        status=RemoteStatus.PAID if shown.paid else RemoteStatus.UNPAID,
-        due_on=shown.due_on,
+        payment_status=shown.status if isinstance(shown, Shown) else "unpaid",
+        recurring_on=date.fromisoformat(shown.due_on),
+        interval_days=shown.interval_days,
     )
 
 
@@ -169,8 +182,8 @@ def _of_success(reply: Reply, sent: CreateBody) -> CreateOutcome:
     shown = reply.shown
     if shown is None:
         return CreateOutcome(OutcomeKind.UNKNOWN, status=reply.status, detail="no JSON object")
-    same = (shown.name, shown.email, shown.amount_micros) == (sent.name, sent.email, sent.amount_micros)
-    if same and shown.remote_id:
+    wrong = list(RECURRING_PAYMENTS.differences(_fields(sent), _fields(shown)))
+    if not wrong and shown.remote_id:
         return CreateOutcome(OutcomeKind.CREATED, remote_id=shown.remote_id, status=reply.status)
     return CreateOutcome(
         OutcomeKind.UNKNOWN,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
@@ -31,6 +32,9 @@ class ModelMailbox:
     refused: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
     """Whose delivery was lost after the last dot."""
+    on_accepted: Callable[[str], None] = lambda _key: None
+    on_refused: Callable[[str], None] = lambda _key: None
+    """Told the key of each mail that was taken, or refused for good."""
     before_restore: set[str] = field(default_factory=set)
     """What a restored database may have forgotten that it sent."""
 
@@ -39,6 +43,7 @@ class ModelMailbox:
         self.accepted[key] += 1
         self.trace.note("mailbox", "got", key)
         self.trace.count("mail accepted")
+        self.on_accepted(key)
         if self.message_ids.setdefault(key, mail.message_id) != mail.message_id:
             self.trace.violated(f"{key} went out with two Message-IDs")
         if self.accepted[key] > 1:
@@ -81,6 +86,7 @@ class ModelTransport:
             box.refused_for_now[key] += 1
         elif kind == "never":
             box.refused.add(key)
+            box.on_refused(key)
         await self._process.wait_point("mail.answered")
         return {
             "ok": Delivery(DeliveryKind.SENT, "250 taken"),

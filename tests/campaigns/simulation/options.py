@@ -6,6 +6,7 @@ would hardly ever get past the first.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -13,6 +14,9 @@ from typing import Any
 
 from billing.config.schema import Business as BusinessSection
 from billing.config.schema import Cycle, Dunning, Mail, Mileston, Reconcile, Reminders, Settings, Settle
+
+from .fitting import fitted
+from .traits import TRAITS, Traits, draw_traits
 
 CREATE_FAULTS = {
     "lost_reply": 0.25,  # it takes effect, and no answer ever comes
@@ -77,6 +81,7 @@ class Options:
     """Instead of being restored the database is lost, and everything is imported into a new one."""
     mid_run_copies: bool = False
     """The residual risk: a plain file copy taken in the middle of a run is restored, unmarked."""
+    traits: Traits = field(default_factory=Traits)
 
     @property
     def exclusive(self) -> bool:
@@ -102,12 +107,32 @@ class Options:
             "dunning": f"{s.dunning.days_after}/{s.dunning.final_after_days}/{s.dunning.final_action}",
             "on_unknown": s.mail.on_unknown,
         }
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "settings"}
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("settings", "traits")}
+        own |= self.traits.named()
         return "\n".join(f"  {name} = {value}" for name, value in (own | setup).items())
 
 
-def draw(seed: int, steps: int, rng: Random, **fixed: Any) -> Options:
-    """The options of a seed; `fixed` replaces some of them, for tests."""
+def draw(
+    seed: int,
+    steps: int,
+    rng: Random,
+    *,
+    wide: bool = False,
+    only: Collection[str] = (),
+    later: Collection[str] = (),
+    **fixed: Any,
+) -> Options:
+    """The options of a seed; `fixed` replaces some of them (traits as well), for tests.
+
+    `wide`, `only` and `later` choose its traits: see `draw_traits`.
+    """
+    strengths = {name: fixed.pop(name) for name in TRAITS if name in fixed}
+    narrow = _narrow(seed, steps, rng)
+    traits = draw_traits(seed, wide=wide, only=only, later=later, **strengths)
+    return replace(fitted(narrow, traits) if traits.wide else narrow, **fixed)
+
+
+def _narrow(seed: int, steps: int, rng: Random) -> Options:
     calm = rng.random() < 0.05
     restores = int(rng.random() < 0.2) + int(rng.random() < 0.05)
     cap = rng.choice((7, 8, 10, 15)) if rng.random() < 0.12 else 0
@@ -142,7 +167,7 @@ def draw(seed: int, steps: int, rng: Random, **fixed: Any) -> Options:
     if restores and rng.random() < 0.3:
         # What a new database needs to be told apart from one that is just new: a list that answers.
         options = replace(options, loses_all=True, restores=1, read_faults=0.0, list_cap=0, spells=0)
-    return replace(options, **fixed)
+    return options
 
 
 def _create_faults(rng: Random, *, restored: bool, capped: bool) -> dict[str, float]:

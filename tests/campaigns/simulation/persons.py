@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from billing.app import decisions
+from billing.app.backup import mark_restored_by_hand, trust_by_hand
 from billing.app.csv_rows import SubscriptionRow
 from billing.app.importing import import_rows
 from billing.config.schema import Cycle, Reminders
@@ -16,7 +19,11 @@ from billing.errors import GatewayError, UsageError
 from .clientele import ACTIVE, CANCELLED, PAUSED, Agreement, new_agreement
 from .gateway import ModelGateway
 from .loop import Process
+from .races import released_meanwhile, told_but_not_so
+from .records import BY_HAND
 from .store import ProcessDatabase
+from .storing import PLANS
+from .terms import TermsDesk
 
 if TYPE_CHECKING:
     from .world import World
@@ -35,14 +42,36 @@ class Persons:
         self.gateway = ModelGateway(world.api, self.process, world.witness, "person", 30.0, world.trace.now)
         self.voided: set[tuple[str, str]] = set()
         self.made = 0
+        self.desk = TermsDesk(world)
 
     def subscribe(self) -> None:
         """Somebody subscribes."""
+        self.join(self.subscriber())
+
+    def subscriber(self) -> Agreement:
+        """Somebody who might subscribe."""
         self.made += 1
         today = self.world.witness.today()
         agreement = new_agreement(self.rng, self.made, today, self.world.options.tempo)
+        self._put_oddly(agreement)
+        return agreement
+
+    def join(self, agreement: Agreement) -> None:
         self.world.clientele.add(agreement)
         self._import(agreement)
+        self.world.upheavals.settle_in(agreement)
+
+    def _put_oddly(self, agreement: Agreement) -> None:
+        """In some wide worlds references begin with zeros, and plans have names that are hard to keep."""
+        traits = self.world.options.traits
+        if traits.mangled_imports:
+            agreement.reference = f"{self.made:05}"
+            agreement.email = f"{agreement.reference}@example.com"
+        if traits.list_by:  # a payment a day makes an order that can be seen
+            agreement.count, agreement.unit, agreement.bill_from, agreement.ends_on = 1, "day", None, None
+            agreement.anchor_on = max(agreement.anchor_on, self.world.witness.today())
+        if traits.bends_names:
+            agreement.plan = Random(f"{self.world.options.seed} plan {self.made}").choice(PLANS)
 
     def subscribe_again(self) -> None:
         """What a restored backup has forgotten is imported anew."""
@@ -59,9 +88,9 @@ class Persons:
         row = SubscriptionRow(
             line=1,
             reference=agreement.reference,
-            plan="Gold plan",
+            plan=agreement.plan,
             name="Sam Subscriber",
-            email=agreement.email,
+            email=agreement.address,
             amount=agreement.amount_micros,
             interval=Interval(agreement.count, Unit(agreement.unit)),
             starts_on=agreement.anchor_on,
@@ -88,7 +117,7 @@ class Persons:
         ]
         if self.world.options.remote_deletions:
             acts += [self.delete_at_the_api] * 3
-        self.rng.choice(acts)()
+        self.rng.choice(acts + self.desk.acts())()
 
     def _note(self, what: str, detail: str = "") -> None:
         self.world.trace.note("person", what, detail)
@@ -130,10 +159,14 @@ class Persons:
         today, later = self.world.witness.today(), self.rng.random() < 0.5
         agreement.through(today, certain=False)
         now = self.world.trace.now()
+        races = self.world.options.traits.read_committed
         try:
-            last_day = decisions.cancel(self.db, agreement.reference, now, today, "enough", later)
+            with released_meanwhile(self.world.store) if races else nullcontext():
+                last_day = decisions.cancel(self.db, agreement.reference, now, today, "enough", later)
         except UsageError:
             return  # it was cancelled before
+        for payment_id, state in told_but_not_so(self.world.store) if races else ():
+            self.world.trace.violated(f"the event log says that payment {payment_id} is void: it is {state}")
         self._note("cancels", f"{agreement.reference}, last day {last_day}")
         if self._status(agreement.reference) == ACTIVE:
             agreement.cancel_on = last_day + timedelta(days=1)
@@ -149,7 +182,7 @@ class Persons:
     def _payments(self, *states: str) -> list[tuple[Any, ...]]:
         marks = ", ".join("?" for _ in states)
         return self.world.store.rows(
-            f"SELECT p.id, p.state, s.email, p.due_on, p.remote_id FROM payments p "
+            f"SELECT p.id, p.state, s.reference || '@example.com', p.due_on, p.remote_id FROM payments p "
             f"JOIN subscriptions s ON s.id = p.subscription_id WHERE p.state IN ({marks}) ORDER BY p.id",
             *states,
         )
@@ -157,9 +190,23 @@ class Persons:
     def release(self) -> None:
         """Everything that is held or rejected may go on."""
         ids = [row[0] for row in self._payments("held", "rejected")]
+        for payment_id, email, due_on in self._charged_otherwise():
+            ids.remove(payment_id)
+            self.process.start(self._void(payment_id, (email, due_on)))
         if ids:
             decisions.release(self.db, ids, self.world.trace.now(), "looked at")
             self._note("releases", f"{len(ids)} payments")
+
+    def _charged_otherwise(self) -> list[tuple[Any, ...]]:
+        """Rejected payments whose days new terms have charged since: the program leaves it to whoever
+        releases them to see that, and these people do."""
+        return self.world.store.rows(
+            "SELECT p.id, s.reference || '@example.com', p.due_on FROM payments p "
+            "JOIN subscriptions s ON s.id = p.subscription_id WHERE p.state = 'rejected' AND EXISTS "
+            "(SELECT 1 FROM payments o WHERE o.subscription_id = p.subscription_id AND o.id <> p.id "
+            "AND o.state NOT IN ('rejected', 'void', 'uncollectible') "
+            "AND o.due_on <= p.period_end_on AND p.due_on <= o.period_end_on)"
+        )
 
     def resolve(self) -> None:
         """A person looks at the API and says what became of each parked payment."""
@@ -168,7 +215,7 @@ class Persons:
 
     async def _resolve(self, payment_id: int, key: tuple[str, str]) -> None:
         api, world = self.world.api, self.world
-        for wrong in [r for r in api.live(key) if r.amount_micros != self._amount(key)]:
+        for wrong in [r for r in api.live(key) if r.amount_micros != self._amount(payment_id)]:
             api.delete_by_hand(wrong)
             world.witness.cleared.add(key)
         live = api.live(key)
@@ -176,24 +223,26 @@ class Persons:
             return  # too early to say
         if not live:
             world.witness.cleared.add(key)
+        remote_id = live[0].remote_id if live else None
+        vouches = bool(live) and not await self._says(payment_id, remote_id, vouches=False)
+        if (live and not vouches) or await self._says(payment_id, remote_id, vouches=vouches):
+            what = "exists" if live else "does not exist"
+            self._note("vouches" if vouches else "resolves", f"{key[0]} {key[1]} {what}")
+
+    async def _says(self, payment_id: int, remote_id: str | None, *, vouches: bool) -> bool:
+        """Whether it was believed: the API may be out of reach, a run quicker, or the record differ."""
+        now, today = self.world.trace.now(), self.world.witness.today()
         try:
             await decisions.resolve(
-                self.db,
-                self.gateway,
-                payment_id,
-                live[0].remote_id if live else None,
-                world.trace.now(),
-                world.witness.today(),
-                "looked it up",
+                self.db, self.gateway, payment_id, remote_id, now, today, "looked it up", vouches
             )
         except (UsageError, GatewayError):
-            return  # the API can't be read, or a run was quicker
-        self._note("resolves", f"{key[0]} {key[1]} {'exists' if live else 'does not exist'}")
+            return False
+        return True
 
-    def _amount(self, key: tuple[str, str]) -> int:
-        agreement = self.world.clientele.by_email(key[0])
-        assert agreement is not None
-        return agreement.amount_micros
+    def _amount(self, payment_id: int) -> int:
+        rows = self.world.store.rows("SELECT amount_micros FROM payments WHERE id = ?", payment_id)
+        return int(rows[0][0])
 
     def void(self) -> None:
         rows = self._payments("held", "open")
@@ -230,6 +279,7 @@ class Persons:
         """In the quiet tail people see to whatever waits for them."""
         self.world.follow_the_program()
         self._raise_limits()
+        self.world.upheavals.tenant_yields()
         self.subscribe_again()
         for agreement in list(self.world.clientele.agreements.values()):
             if agreement.status == PAUSED and self._holds(agreement):
@@ -238,8 +288,35 @@ class Persons:
                 for payment_id, _, email, due_on, _ in self._payments("held", "rejected"):
                     if email == agreement.email:
                         await self._void(payment_id, (email, due_on))
+        await self._void_what_was_deleted()
         self.release()
         self.resolve()
+        self._judge_the_doubt()
+
+    async def _void_what_was_deleted(self) -> None:
+        """Whoever deletes a remote payment by hand is asked to void it: until then its mails wait."""
+        for payment_id, email, due_on in self.world.store.rows(
+            "SELECT p.id, s.reference || '@example.com', p.due_on FROM payments p "
+            "JOIN subscriptions s ON s.id = p.subscription_id "
+            "WHERE p.state = 'open' AND p.attention LIKE '%no longer at Mileston%'"
+        ):
+            if any(r.deleted_by == BY_HAND for r in self.world.api.by_key.get((email, due_on), ())):
+                await self._void(payment_id, (email, due_on))
+
+    def _judge_the_doubt(self) -> None:
+        """Where no list can settle a doubt, a person looks at the API's own page, and says what is so."""
+        doubted = self.world.store.rows("SELECT doubt_since FROM identity WHERE doubt <> ''")
+        a_day_ago = self.world.trace.now() - timedelta(days=1)
+        if not doubted or datetime.fromisoformat(doubted[0][0]).replace(tzinfo=UTC) > a_day_ago:
+            return
+        known = {row[0] for row in self.world.store.rows("SELECT remote_id FROM payments")}
+        forgotten = [r for r in self.world.api.records.values() if r.wire and r.remote_id not in known]
+        now = self.world.trace.now()
+        if forgotten:
+            mark_restored_by_hand(self.db, now)
+        else:
+            trust_by_hand(self.db, now)
+        self._note("says that the database was restored" if forgotten else "trusts the database")
 
     def _raise_limits(self) -> None:
         cycle = self.world.settings.cycle

@@ -22,9 +22,14 @@ from billing.core.outcomes import OutcomeKind
 from billing.core.reconciling import Finding, Verdict
 from billing.core.states import PaymentState
 from billing.cycle import observe, plan, reconcile, submit, sweep
+from billing.gateway import mileston
 from billing.lifecycle import notices, sending
 
 from . import gateway
+from .world import live_through
+
+STEPS = 8
+MOST_SEEDS = 60
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ def _blind_to_a_restore() -> Iterator[None]:
 @contextmanager
 def _blind_to_markers() -> Iterator[None]:
     with (
-        patch.object(gateway, "find_marker", lambda _: None),
+        patch.object(mileston, "find_marker", lambda _: None),
         patch.object(CoverageProof, "covers", lambda *_: True),
         patch.object(reconciling, "is_lookalike", lambda *_: False),
     ):
@@ -233,3 +238,14 @@ PLANTED = (
         _LOST,
     ),
 )
+
+
+def expect_found(fault: Planted) -> None:
+    """Some world or other shows that the program has this fault."""
+    options = {"steps": STEPS, **fault.options}
+    with fault.plant():
+        for seed in range(1, MOST_SEEDS + 1):
+            found = live_through(seed, **options).violations
+            if any(fault.found_as in violation for violation in found):
+                return
+    raise AssertionError(f"{MOST_SEEDS} worlds did not show that the program {fault.name}")

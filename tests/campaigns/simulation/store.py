@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from random import Random
@@ -48,6 +48,8 @@ class SharedStore:
         self.raw: sqlite3.Connection = raw
         self.raw.executescript(_TRANSITIONS)
         self._fresh = self.image()
+        self.on_commit: Callable[[], None] = lambda: None
+        """What the world does whenever something was committed."""
 
     def image(self) -> sqlite3.Connection:
         """A copy of everything that is committed now."""
@@ -60,6 +62,11 @@ class SharedStore:
 
     def clear(self) -> None:
         self.load(self._fresh)
+
+    def renew_connections(self) -> None:
+        """Every connection is a new one from now on, and none has been checked."""
+        with self.database.engine.connect() as connection:
+            connection.info.clear()
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """A look at the image, past the program's own code."""
@@ -83,7 +90,10 @@ class ProcessDatabase(Database):
         self.is_sqlite = True
         self.engine = store.database.engine
         self._check = None
+        self._store = store
         self._process = process
+        self.is_connection_lost: Callable[[], bool] = lambda: False
+        """Asked once before each use: whether the server went away since."""
         self._witness = witness
         self._rng = rng
         self._faults = faults
@@ -91,16 +101,23 @@ class ProcessDatabase(Database):
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         self._process.point("transaction")
+        self._connected()
         if self._faults and self._rng.random() < self._faults:
             raise InjectedFault("the database refused: injected")
         with super().transaction() as tx:
             yield tx
             self._process.point("before-commit")
         self._witness.committed(self._process.name)
+        self._store.on_commit()
         self._process.point("committed")
+
+    def _connected(self) -> None:
+        if self.is_connection_lost():
+            raise InjectedFault("the server closed the connection: a standby was promoted")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         self._process.point("read")
+        self._connected()
         with super().read() as connection:
             yield connection

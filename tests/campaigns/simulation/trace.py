@@ -18,10 +18,16 @@ class Trace:
         self.lines: list[tuple[float, str, str, str]] = []
         self.counts: Counter[str] = Counter()
         self.violations: list[str] = []
+        self.clock_is_off = 0.0
+        """By how many seconds the machine's clock is wrong."""
 
     def now(self) -> datetime:
         """The clock that the modelled processes read: aware UTC, virtual."""
-        return self._began + timedelta(seconds=self._loop.time())
+        return self._began + timedelta(seconds=self._loop.time() + self.clock_is_off)
+
+    def instant(self, seconds: float) -> datetime:
+        """What the right time was, so many seconds after the beginning."""
+        return self._began + timedelta(seconds=seconds)
 
     def note(self, who: str, what: str, detail: str = "") -> None:
         self.lines.append((self._loop.time(), who, what, detail))

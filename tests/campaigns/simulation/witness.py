@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from .api import Key, ModelApi, Remote
-from .clientele import ACTIVE, Clientele
+from .api import ModelApi
+from .clientele import ACTIVE, Agreement, Clientele
 from .fates import CreateBody, Shown
 from .options import Options
+from .records import Key, Remote, person
 from .store import SharedStore
 from .trace import Trace
 
@@ -34,6 +36,9 @@ LEGAL = frozenset(
 )
 _LEAST_PARKING_TIME = timedelta(days=5)
 _LEAST_LOOKS = 7
+_REMOTE_ID = re.compile(r"\b[0-9a-f]{10}\b")
+_PLAIN_LENGTHS = frozenset((10, 20, 25, 50, 100, 200, 250, 500))
+"""A list of such a length may have been capped, for all that anybody knows."""
 
 
 @dataclass(slots=True)
@@ -55,6 +60,8 @@ class Witness:
     """Of which a list of the quiet tail showed more than one."""
     raced: set[Key] = field(default_factory=set)
     """Of which a duplicate was paid in the moment between the last look at it and its delete."""
+    bereft: set[str] = field(default_factory=set)
+    """Runs that go on though a standby took the place of their database: what they sent, it forgot."""
     cleared: set[Key] = field(default_factory=set)
     """For which a person found out that there is nothing at the API, and said so."""
 
@@ -65,25 +72,60 @@ class Witness:
 
     def leaving(self, marker: str, body: CreateBody, run_id: str, now: datetime) -> None:
         """The bytes of a create leave now: its intent must be committed, its lease not over."""
-        key = (body.email, body.due_on)
+        key = (person(body.email), body.due_on)
+        if self.options.traits.mangled_imports:
+            self._is_the_subscription_itself(key, marker)
         if self.markers.setdefault(key, marker) != marker or self.keys.setdefault(marker, key) != key:
             self.trace.violated(f"{body.email} {body.due_on} and marker {marker} are not one and the same")
         rows = self.store.rows(
-            """SELECT p.state, p.run_id, p.lease_until, p.due_on, p.amount_micros, s.email,
+            """SELECT p.state, p.run_id, p.lease_until, p.due_on, p.amount_micros,
+                 s.reference || '@example.com',
                  (SELECT count(*) FROM attempts a
                   WHERE a.payment_id = p.id AND a.run_id = ? AND a.outcome IS NULL)
                FROM payments p JOIN subscriptions s ON s.id = p.subscription_id WHERE p.marker = ?""",
             run_id,
             marker,
         )
-        fault = self._intent_fault(rows, body, run_id, now)
+        fault = "" if run_id in self.bereft else self._intent_fault(rows, body, run_id, now)
         if fault:
             self.trace.violated(f"a create left for {body.email} {body.due_on} by {run_id}, but {fault}")
         agreement = self.clientele.by_email(body.email)
+        if agreement is not None and self.options.traits.wide:
+            self._says_what_is_agreed(agreement, body, key, marker)
         if agreement is not None and agreement.status == ACTIVE:
             agreement.through(self.today(), certain=False)
         if agreement is None or date.fromisoformat(body.due_on) not in agreement.mays:
             self.trace.violated(f"{body.email} was charged for {body.due_on}, when nothing was due")
+
+    def _is_the_subscription_itself(self, key: Key, marker: str) -> None:
+        rows = self.store.rows(
+            "SELECT s.reference FROM payments p JOIN subscriptions s ON s.id = p.subscription_id "
+            "WHERE p.marker = ?",
+            marker,
+        )
+        if rows and f"{rows[0][0]}@example.com" != key[0]:
+            self.trace.violated(f"a second subscription {rows[0][0]!r} charges {key[0]}")
+
+    def _says_what_is_agreed(self, agreement: Agreement, body: CreateBody, key: Key, marker: str) -> None:
+        """What did not exist at the API when the terms were changed takes the new ones."""
+        if agreement.changed_at is None or any(w.key == key for w in self.api.wires):
+            return
+        rows = self.store.rows(
+            "SELECT max(a.started_at), (SELECT count(*) FROM sim_transitions t WHERE t.payment_id = p.id "
+            "AND t.new IN ('unknown', 'parked')) "
+            "FROM payments p JOIN attempts a ON a.payment_id = p.id WHERE p.marker = ?",
+            marker,
+        )
+        started_at, doubted = rows[0]
+        if started_at is None or doubted or _instant(started_at) <= agreement.changed_at:
+            return
+        if body.amount_micros != agreement.amount_micros:
+            self.trace.violated(
+                f"{key[0]} {key[1]} is charged the old price {body.amount_micros}, though it was not sent "
+                f"when that became {agreement.amount_micros}"
+            )
+        if body.email != agreement.address:
+            self.trace.violated(f"{key[0]} {key[1]} goes to the old address, though it was not sent then")
 
     def _intent_fault(self, rows: list[tuple[Any, ...]], body: CreateBody, run_id: str, now: datetime) -> str:
         if not rows:
@@ -100,7 +142,7 @@ class Witness:
             return "its lease is over"
         if attempts != 1:
             return f"it has {attempts} open attempts of this run"
-        if (due_on, amount, email) != (body.due_on, body.amount_micros, body.email):
+        if (due_on, amount, email) != (body.due_on, body.amount_micros, person(body.email)):
             return "it says something else than its row"
         return ""
 
@@ -120,13 +162,52 @@ class Witness:
                     f"{remote.key[0]} {remote.key[1]} was charged twice: {other.remote_id} of wire "
                     f"{other.wire} and {remote.remote_id} of wire {remote.wire}"
                 )
+        if self.options.traits.wide and not self.options.restores:
+            self._overlaps(remote)
+
+    def _overlaps(self, remote: Remote) -> None:
+        """No day of a subscription is charged twice, whatever became of its terms."""
+        first, last = _span(remote)
+        for key, others in self.api.by_key.items():
+            if key[0] != remote.key[0] or key[1] == remote.key[1]:
+                continue
+            for other in others:
+                begins, ends = _span(other)
+                if other.wire and other.live and begins <= last and first <= ends and self._is_charged(key):
+                    self.trace.violated(
+                        f"{key[0]} is charged for {first} to {last}, though {begins} to {ends} was charged"
+                    )
+
+    def _is_charged(self, key: Key) -> bool:
+        rows = self.store.rows(
+            "SELECT p.state, p.paid_at, EXISTS (SELECT 1 FROM sim_transitions t WHERE t.payment_id = p.id "
+            "AND t.new = 'uncollectible') FROM payments p "
+            "JOIN subscriptions s ON s.id = p.subscription_id "
+            "WHERE s.reference || '@example.com' = ? AND p.due_on = ?",
+            *key,
+        )
+        if not rows or rows[0][0] in ("rejected", "void", "uncollectible"):
+            return False
+        _, paid_at, was_given_up = rows[0]
+        agreement = self.clientele.by_email(key[0])
+        changed_at = agreement.changed_at if agreement is not None else None
+        # When the terms were changed it was given up, so its days were free; it was paid after that.
+        return not (was_given_up and paid_at and changed_at and changed_at < _instant(paid_at))
 
     def deleted(self, remote: Remote) -> None:
         """A run may delete unpaid extras only, and never the last one."""
-        if remote.deleted_by.startswith("person"):
+        by = remote.deleted_by
+        who = f"{by} deleted {remote.remote_id} ({remote.key[0]} {remote.key[1]})"
+        looked_at = remote.looked_at.get(by)
+        if remote.tenant:
+            self.trace.violated(f"{who}, which another tenant made")
+            return
+        if self.options.traits.wide and remote.paid and looked_at is not None and remote.was_paid(looked_at):
+            self.trace.violated(f"{who}, which it had seen paid")
+            return
+        if by.startswith("person"):
             return
         self.trace.count("duplicates swept")
-        who = f"{remote.deleted_by} deleted {remote.remote_id} ({remote.key[0]} {remote.key[1]})"
         if remote.seen_unpaid_at < 0:
             self.trace.violated(f"{who}, and never looked whether it was paid")
         elif remote.paid:
@@ -141,7 +222,7 @@ class Witness:
             return True
         return ("void",) in self.store.rows(
             "SELECT p.state FROM payments p JOIN subscriptions s ON s.id = p.subscription_id "
-            "WHERE s.email = ? AND p.due_on = ?",
+            "WHERE s.reference || '@example.com' = ? AND p.due_on = ?",
             *key,
         )
 
@@ -153,7 +234,8 @@ class Witness:
             keys = Counter(self.api.records[remote_id].key for remote_id in shown)
             self.doubles_shown |= {key for key, count in keys.items() if count > 1}
         live = {r.remote_id for r in self.api.records.values() if r.live}
-        if len(rows) >= limit or not live <= shown or not self.counted_on() <= shown:
+        plain = self.options.traits.wide and len(shown) in _PLAIN_LENGTHS
+        if plain or len(rows) >= limit or not live <= shown or not self.counted_on() <= shown:
             self.unwhole_lists.append(self.trace.now())
             self.trace.count("list: not whole")
 
@@ -170,7 +252,7 @@ class Witness:
     def committed(self, who: str) -> None:
         """A transaction of `who` was committed: look at each transition of a payment in it."""
         rows = self.store.rows(
-            """SELECT t.id, t.old, t.new, t.cause, s.email, p.due_on, p.deadline_at
+            """SELECT t.id, t.old, t.new, t.cause, s.reference || '@example.com', p.due_on, p.deadline_at
                FROM sim_transitions t JOIN payments p ON p.id = t.payment_id
                JOIN subscriptions s ON s.id = p.subscription_id WHERE t.id > ? ORDER BY t.id""",
             self.last_transition,
@@ -190,7 +272,9 @@ class Witness:
 
     def _parked(self, key: Key, cause: str, deadline: str) -> None:
         """Is there a cause in the world for which nothing could be proved?"""
-        self.trace.count(f"parked: {cause.partition(';')[0]}")
+        self.trace.count(f"parked: {_REMOTE_ID.sub('…', cause.partition(';')[0])}")
+        if self.options.traits.blurs:
+            return
         if cause.startswith("proved not to exist"):
             fine = self.options.settings.reconcile.when_absent == "park"
         elif "bears its marker" in cause or cause.startswith("Mileston made the record"):
@@ -202,6 +286,12 @@ class Witness:
                 self.trace.violated(f"{key[0]} {key[1]} was parked only {self.trace.now() - ended} after")
         if not fine:
             self.trace.violated(f"{key[0]} {key[1]} was parked without a cause in the world: {cause}")
+
+
+def _span(remote: Remote) -> tuple[date, date]:
+    """The first and the last day that a remote payment charges."""
+    first = date.fromisoformat(remote.key[1])
+    return first, first + timedelta(days=remote.interval_days - 1)
 
 
 def _instant(text: str) -> datetime:

@@ -11,6 +11,7 @@ from billing.app.runtime import notice_restore, remember
 from billing.cycle.context import Context
 from billing.cycle.cycle import run_cycle
 from billing.cycle.report import Report
+from billing.errors import StoreError
 from billing.store.lock import CycleLock
 
 from .gateway import ModelGateway
@@ -50,17 +51,35 @@ class Run:
     process: Process
     stop_after: int = 0
     """After so many questions it is told that it was asked to end; 0: never."""
+    days_back: int = 0
+    """It is started as of a day that is so long past."""
+    began: float = 0.0
+    ended: float = float("inf")
+    survived_failover: bool = False
+    """It began before a standby was promoted, and went on."""
+    connection_lost: bool = False
+    """Its next use of the database fails."""
     report: Report | None = None
     failed: bool = False
 
     @property
     def troubled(self) -> bool:
         """Whether it died, slept, failed, or has not ended: what it left behind may be unknown."""
-        return self.process.dead or self.process.stalls > 0 or self.failed or self.report is None
+        return (
+            self.process.dead
+            or self.process.stalls > 0
+            or self.failed
+            or self.report is None
+            or self.survived_failover
+        )
 
     @property
     def was_stopped(self) -> bool:
         return self.stop_after == 1
+
+    def loses_connection(self) -> bool:
+        lost, self.connection_lost = self.connection_lost, False
+        return lost
 
     def stopping(self) -> bool:
         """Whether it was asked to end: from the `stop_after`-th question on."""
@@ -72,6 +91,14 @@ class Run:
 
 async def live(world: World, run: Run) -> None:
     """The life of one process. Returns when it ends or has died."""
+    run.began = world.loop.time()
+    try:
+        await _live(world, run)
+    finally:
+        run.ended = world.loop.time()
+
+
+async def _live(world: World, run: Run) -> None:
     trace, process = world.trace, run.process
     try:
         run.report = await _cycle(world, run)
@@ -81,10 +108,15 @@ async def live(world: World, run: Run) -> None:
         trace.note(run.run_id, "died", f"at {process.died_at}")
         trace.count(f"crash at {_kind(process.died_at)}")
         return
-    except InjectedFault as fault:
+    except StoreError as error:
         run.failed = True
-        trace.note(run.run_id, "failed", str(fault))
-        trace.count("runs that the database failed")
+        if isinstance(error, InjectedFault):
+            trace.count("runs that the database failed")
+        elif run.survived_failover:
+            trace.count("runs that noticed another database")
+        else:
+            trace.violated(f"run {run.run_id} failed with {error}")
+        trace.note(run.run_id, "failed", str(error))
         return
     except Exception as error:
         run.failed = True
@@ -97,14 +129,16 @@ async def _cycle(world: World, run: Run) -> Report:
     process, options = run.process, world.options
     timeout = options.settings.mileston.timeout_seconds
     db = ProcessDatabase(world.store, process, world.witness, world.rng_store, world.store_faults())
+    db.is_connection_lost = run.loses_connection
     lock = world.lock if options.exclusive else None
     skew = timedelta(seconds=process.skew_seconds)
 
     def clock() -> datetime:
         return world.trace.now() + skew
 
-    as_of = world.witness.today()
-    notice_restore(db, lock, as_of, world.trace.now())
+    today = world.witness.today()
+    as_of = today - timedelta(days=run.days_back)
+    notice_restore(db, lock, today, world.trace.now())
 
     def checkpoint(name: str) -> None:
         if name == "plan.done" and not process.dead and not run.was_stopped:
@@ -131,6 +165,8 @@ async def _cycle(world: World, run: Run) -> Report:
 
 
 def _finished(world: World, run: Run, report: Report) -> None:
+    from .says import heard
+
     trace = world.trace
     counts = {
         name: getattr(report, name)
@@ -144,6 +180,7 @@ def _finished(world: World, run: Run, report: Report) -> None:
         trace.count(f"reported {name}", count)
     if run.process.stalls:
         trace.count("runs that slept and went on")
+    heard(world, run)
     if not report.conserved():
         trace.violated(f"the counts of run {run.run_id} do not add up: {shown}")
 

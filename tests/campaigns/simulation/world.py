@@ -12,28 +12,33 @@ from typing import Any
 
 from billing.config.schema import Settings
 
-from .api import ModelApi, Remote
+from .api import ModelApi
 from .checks import at_the_end, settled
 from .clientele import ACTIVE, CANCELLED, ENDED, PAUSED, Clientele
+from .letters import LetterReader
 from .loop import Process, VirtualLoop
 from .mailbox import ModelMailbox
 from .options import Options, draw
 from .persons import Persons
+from .place import Place
+from .records import Remote
 from .store import shared_store
 from .trace import Trace
+from .upheavals import Upheavals
 from .witness import Witness
 from .worker import ModelLock, Run, live
 
 DAY = 86_400.0
 _MINUTES, _HOURS, _A_DAY = (30.0, 1200.0), (3600.0, 8 * 3600.0), (0.9 * DAY, 1.1 * DAY)
 _GAPS = {
+    "seconds": (((3.0, 30.0), 1.0),),
     "minutes": ((_MINUTES, 0.9), (_HOURS, 0.1)),
     "hours": ((_MINUTES, 0.4), (_HOURS, 0.4), (_A_DAY, 0.2)),
     "days": ((_MINUTES, 0.25), (_HOURS, 0.2), (_A_DAY, 0.4), ((2 * DAY, 9 * DAY), 0.15)),
     "weeks": ((_MINUTES, 0.25), (_HOURS, 0.1), (_A_DAY, 0.2), ((5 * DAY, 33 * DAY), 0.45)),
 }
 """Seconds between two starts and how often they are so, by the world's tempo."""
-_SPAN = {"minutes": 0.1, "hours": 2, "days": 15, "weeks": 60}
+_SPAN = {"seconds": 0.01, "minutes": 0.1, "hours": 2, "days": 15, "weeks": 60}
 """About how many days the faulty part of a world lasts."""
 _SOON = 1300.0
 _TAIL_GAPS = (_SOON, _SOON, DAY, _SOON, DAY, _SOON, 2 * DAY, _SOON, 4 * DAY, _SOON)
@@ -80,14 +85,26 @@ class World:
         self.copies: list[Copy] = []
         self.calm = False
         self.restored_at: list[float] = []
-        self.api.on_made = self._payer_comes
+        self.api.on_made = self.payer_comes
+        self.place = Place(options.exclusive)
+        self.upheavals = Upheavals(self)
+        self.store.on_commit = lambda: None
+        if options.traits.wide:
+            self.letters = letters = LetterReader(self)
+            self.store.on_commit = self._committed
+            self.mailbox.on_accepted, self.mailbox.on_refused = letters.read, letters.refused
+
+    def _committed(self) -> None:
+        self.upheavals.committed()
+        self.letters.committed()
 
     # Living
 
     def run(self) -> list[str]:
         try:
-            self.loop.run_until_complete(self._live())
-            self.loop.run_until_complete(self._end())
+            with self.place.is_where_it_lives():
+                self.loop.run_until_complete(self._live())
+                self.loop.run_until_complete(self._end())
         finally:
             self.loop.close()
         return self.trace.violations
@@ -118,11 +135,12 @@ class World:
 
     async def _step(self) -> None:
         """A person may act, a backup may be made or come back, and then cycles are started."""
+        await self.upheavals.strike()
         if self.rng.random() < 0.3:
             self._copy(marked=self.rng.random() < 0.5)
         if self.options.restores and self.rng.random() < 0.15:
             self._restore()
-        if self.options.loses_all and self._may_be_restored() and self.rng.random() < 0.3:
+        if self.options.loses_all and self.may_be_restored() and self.rng.random() < 0.3:
             await self._lose_all()
         if self.rng.random() < self.options.people:
             self.loop.outside_later(self.rng.choice((0.0, 0.3, 2.0, 600.0)), self.persons.act)
@@ -139,6 +157,7 @@ class World:
     async def _quiet_tail(self) -> None:
         """No more faults, and time enough: what is not settled at the end never will be."""
         self.calm = self.api.calm = self.mailbox.calm = True
+        self.trace.clock_is_off = 0.0
         self.trace.note("world", "the quiet tail begins")
         for n in range(_LONGEST_TAIL):
             await asyncio.sleep(_TAIL_GAPS[n if n < len(_TAIL_GAPS) else 8 + n % 2])
@@ -168,7 +187,9 @@ class World:
         if not self.options.exclusive and self.options.skew:
             process.skew_seconds = self.rng.uniform(-self.options.skew, self.options.skew)
         fate(process, run)
-        self.trace.note(run_id, "starts", f"as of {self.witness.today()}")
+        run.days_back = self.upheavals.days_back()
+        past = f", {run.days_back} days ago" if run.days_back else ""
+        self.trace.note(run_id, "starts", f"as of {self.witness.today()}{past}")
         self.trace.count("runs started")
         if self.options.exclusive:
             self.lock.holder = process
@@ -228,18 +249,25 @@ class World:
 
     def _copy(self, marked: bool) -> None:
         """Back the database up; an unmarked copy (of the file) is only made between two runs."""
-        between = not any(run.process.running for run in self.runs.values())
+        between = not self.is_any_running()
         if not self.options.restores or not (marked or between or self.options.mid_run_copies):
             return
         self.copies.append(Copy(self.store.image(), self.clientele.snapshot(), marked))
 
+    def is_any_running(self) -> bool:
+        return any(run.process.running for run in self.runs.values())
+
     def _restore(self) -> None:
         """Every process is killed, and an old copy takes the database's place."""
         usable = [c for c in self.copies if c.marked or self.options.exclusive]
-        if self.options.loses_all or not usable or not self._may_be_restored():
+        if self.options.loses_all or not usable or not self.may_be_restored():
             return
         copy = self.rng.choice(usable[-4:])
-        self._replace(copy.image, copy.agreements)
+        self.replace(copy.image, copy.agreements)
+        if self.options.exclusive:
+            self.place.file_put_back(self.trace.now())
+        else:
+            self.place.dump_restored()
         if copy.marked:
             self.store.raw.execute("UPDATE identity SET copied_at = '2020-01-01 00:00:00.000000'")
         self.trace.note("world", "restores a backup", "marked" if copy.marked else "known by its generation")
@@ -250,20 +278,21 @@ class World:
 
         That takes a person longer than the API takes to show what was under way.
         """
-        self._replace(None, {})
+        self.replace(None, {})
         self.lock.remembered = 0
         self.trace.note("world", "loses the database", "and what is beside it")
         self.trace.count("databases lost")
         await asyncio.sleep(2 * self.options.quiet_seconds)
         self.persons.subscribe_again()
 
-    def _may_be_restored(self) -> bool:
+    def may_be_restored(self) -> bool:
         return not self.calm and len(self.restored_at) < self.options.restores
 
-    def _replace(self, image: Any, agreements: dict[str, Any]) -> None:
+    def replace(self, image: Any, agreements: dict[str, Any], *, kill: bool = True) -> None:
         """Kill every process, and put another database (None: a new one) in the place of this."""
         for run in self.runs.values():
-            run.process.kill("the restore")
+            if kill:
+                run.process.kill("the restore")
         if image is None:
             self.store.clear()
         else:
@@ -293,7 +322,7 @@ class World:
         name = "[RB-0000000000000000] Gold plan" if number == 0 else f"another tool's {number}"
         self.api.store(CreateBody(name, f"foreign{number}@else.example", 5_000_000, "2020-01-01"))
 
-    def _payer_comes(self, remote: Remote) -> None:
+    def payer_comes(self, remote: Remote) -> None:
         """Most people pay, sooner or later, and one of the remote payments only."""
         if self.rng_payers.random() < self.options.payers:
             after = self.rng_payers.choice((5.0, 3600.0, DAY, 6 * DAY, 25 * DAY)) * self.rng_payers.random()
