@@ -49,11 +49,10 @@ def settled(world: World, *, say: bool = False) -> str | bool:
 def _is_for_a_person(world: World, key: Key) -> bool:
     """Whether a double of it is no proved one, and a person was told.
 
-    It shows a word that the program can't read, for ever; or the terms were changed since, and its
-    e-mail or amount is not the payment's any more.
+    It shows a word that the program can't read, or did so when a list last showed it; or the terms were
+    changed since, and its e-mail or amount is not the payment's any more.
     """
-    words = [remote.word for remote in world.api.live(key) if remote.word is not None]
-    is_unclear = any(until == float("inf") for _, until, _ in words)
+    is_unclear = any(remote.word is not None for remote in world.api.live(key))
     agreement = world.clientele.by_email(key[0])
     is_changed = agreement is not None and agreement.changed_at is not None
     return (is_unclear or is_changed) and key in _flagged(world)
@@ -130,7 +129,7 @@ def _payment(
         if state == "open" and not attention:
             world.trace.violated(f"{key[0]} {key[1]} was deleted by hand, and nobody was told")
         return
-    if live[0].remote_id != remote_id:
+    if live[0].remote_id != remote_id and not _is_for_a_person(world, key):
         world.trace.violated(f"{key[0]} {key[1]} stands for {remote_id}, and {live[0].remote_id} lives")
     asked = agreement.amount_micros if agreement.changed_at is None else _amount(world, key)
     if live[0].amount_micros != asked:

@@ -99,7 +99,7 @@ class LetterReader:
             self._false(key, f"was told {what}, without any overdue notice before")
         if remote is None:
             return
-        if remote.was_paid(written - _LONGEST_CYCLE):
+        if remote.was_paid(written - _LONGEST_CYCLE) and remote.was_paid(written):
             hours = (written - (remote.paid_at or 0.0)) / 3600
             self._false(key, f"was told {what} {hours:.0f} hours after paying")
         live = self.world.settings.mileston.environment == "live"

@@ -163,6 +163,8 @@ def _narrow(seed: int, steps: int, rng: Random) -> Options:
         foreign_records=rng.choice((0, 0, 3)),
         settings=_settings(rng),
     )
+    business = options.settings.business.model_copy(update={"timezone": options.zone})
+    options = replace(options, settings=options.settings.model_copy(update={"business": business}))
     options = replace(options, skew=options.quiet_seconds * rng.choice((0.0, 0.0, 0.1, 0.3)))
     if restores and rng.random() < 0.3:
         # What a new database needs to be told apart from one that is just new: a list that answers.
@@ -211,7 +213,7 @@ def _settings(rng: Random) -> Settings:
     )
     final = rng.choice((5, 21, 21, 40))
     return Settings(
-        business=BusinessSection(timezone="UTC"),
+        business=BusinessSection(timezone="UTC"),  # its zone is set with the world's
         mileston=Mileston(
             timeout_seconds=rng.choice((5.0, 15.0)),
             requests_per_second=rng.choice((0.0, 0.0, 0.0, 2.0)),

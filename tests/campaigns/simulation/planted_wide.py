@@ -74,14 +74,14 @@ PLANTED_WIDE = (
     Planted(
         "does not notice that its folder was put back",
         _blind_to_its_home,
-        "though it exists",
-        {"only": ("folder_restores",), "folder_restores": "inode", "read_faults": 0.5},
+        "was charged twice",
+        _CALM | {"only": ("folder_restores",), "folder_restores": "inode", "restores": 3, "read_faults": 0.6},
     ),
     Planted(
         "does not notice that a standby was promoted",
         _blind_to_its_home,
         "was charged twice",
-        {"only": ("failovers",), "read_faults": 0.5},
+        _CALM | {"only": ("failovers",), "restores": 3, "read_faults": 0.6},
     ),
     Planted(
         "goes on with a standby that was promoted in mid-run",
