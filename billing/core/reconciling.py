@@ -144,6 +144,14 @@ def judge(
     return Verdict(Finding.ABSENT, absent_looks=PROOF, absent_at=now)
 
 
+def is_proof_old(absent_looks: int, absent_at: datetime | None, good_since: datetime) -> bool:
+    """Whether a payment was proved absent, and so long ago that nothing may be sent on that proof.
+
+    (A single look proves nothing, and so it does not grow old either.)
+    """
+    return absent_looks >= PROOF and absent_at is not None and absent_at < good_since
+
+
 def judge_named(lost: LostCreate, remote_id: str, remote: RemotePayment | None, now: datetime) -> Verdict:
     """What becomes of a create that was answered with an id, though with an echo that is not ours.
 

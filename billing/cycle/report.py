@@ -49,7 +49,7 @@ class Report:
         """`ok`, `attention` or `stopped`."""
         if self.stopped:
             return "stopped"
-        if self.needs_a_person or self.notices_failed or self.problems:
+        if self.needs_a_person or self.not_sent or self.notices_failed or self.problems:
             return "attention"
         return "ok"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest
+from billing.core.reconciling import is_proof_old
 from billing.core.states import SubscriptionStatus
 from billing.cycle.context import Context
 from billing.cycle.pipeline import Pipeline
@@ -127,7 +128,7 @@ class _Feed:
             lifecycle.hold(tx, self.ctx.actor, now, paused, causes)
         # The next cycle looks for what waited so long in this one that its proof of absence is old.
         good_since = now - max(_SHORTEST_PROOF, timedelta(seconds=self.ctx.settings.reconcile.quiet_seconds))
-        old = [row for row in rows if row.absent_looks and row.absent_at and row.absent_at < good_since]
+        old = [row for row in rows if is_proof_old(row.absent_looks, row.absent_at, good_since)]
         self.ctx.report.due += len(old)
         self.ctx.report.not_sent += len(old)
         gone = {row.id for row in (*cancelled, *paused, *old)}

@@ -53,8 +53,8 @@ def restored_on(tx: Tx) -> date | None:
 
 def begin_generation(tx: Tx) -> int:
     """Begin the next generation, which tells this database from every copy made before; returns it."""
-    tx.execute(update(identity).values(generation=identity.c.generation + 1))
-    return int(tx.execute(select(identity.c.generation)).scalar_one())
+    next_one = update(identity).values(generation=identity.c.generation + 1)
+    return int(tx.execute(next_one.returning(identity.c.generation)).scalar_one())
 
 
 def generation(db: Database) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from billing.app import decisions
 from billing.core.markers import marker_for
 from billing.core.outcomes import PaymentRequest
 from billing.core.states import PaymentState
@@ -76,6 +78,24 @@ def test_a_proof_that_grows_old_in_mid_run_sends_nothing(tmp_path: Path) -> None
     assert (report.created, report.not_sent) == (0, 1)
     assert rig.payment().state == PaymentState.PLANNED
     assert rig.cycle().created == 1
+
+
+def test_a_single_look_is_no_proof_that_could_grow_old(tmp_path: Path) -> None:
+    """A person says that it does not exist after the first look; the look stays on the row."""
+    rig = Rig(tmp_path / "home")
+    rig.subscribe("acme")
+    rig.api.script.append("never")
+    rig.cycle()
+    rig.clock.to(TIMEOUT + QUIET + 30)
+    rig.cycle(LOOKING)
+    row = rig.payment()
+    resolving = decisions.resolve(rig.db, rig.api, row.id, None, rig.clock(), DAY, "looked at their page")
+    asyncio.run(resolving)
+    rig.clock.to(3600)
+
+    report = rig.cycle()
+
+    assert (report.created, report.not_sent) == (1, 0)
 
 
 def test_in_live_the_payable_day_is_never_before_the_real_day(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def test_the_outcome_is_the_worst_that_happened() -> None:
     assert report.outcome == "stopped"
 
 
-@pytest.mark.parametrize("trouble", ["needs_a_person", "notices_failed"])
-def test_what_needs_a_person_is_never_ok(trouble: str) -> None:
+@pytest.mark.parametrize("trouble", ["needs_a_person", "not_sent", "notices_failed"])
+def test_what_is_left_over_is_never_ok(trouble: str) -> None:
     assert a_report(**{trouble: 1}).outcome == "attention"
 
 

@@ -35,7 +35,7 @@ def test_an_api_that_is_down_leaves_payments_planned(new_business: Callable[...,
     business.environ["BILLING_MILESTON__RECURRING_PAYMENT_URL"] = url
     up = business.run(TODAY)
 
-    assert (down.due, down.not_sent, down.unknown) == (1, 1, 0)
+    assert (down.due, down.not_sent, down.unknown, down.outcome) == (1, 1, 0, "attention")
     assert (up.due, up.created) == (1, 1)
     assert len(business.remote(live=False)) == 1
 

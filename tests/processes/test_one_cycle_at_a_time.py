@@ -38,7 +38,7 @@ def test_of_eight_at_once_one_works_and_seven_go_at_once(install: Install, sandb
 
 
 def test_after_a_killed_holder_the_next_run_works_at_once(install: Install, sandbox: Sandbox) -> None:
-    billing = install(mileston__timeout_seconds=30, reconcile__quiet_seconds=1)
+    billing = install(mileston__timeout_seconds=10, reconcile__quiet_seconds=1)
     billing.subscribe([subscription("s0", DAY)])
     billing.run(DAY)  # a database that has sent something sends without a look at the list
     billing.subscribe(subscription(f"s{n}", DAY) for n in range(1, 6))

@@ -68,6 +68,7 @@ def _flagged(world: World) -> set[Key]:
 
 def at_the_end(world: World) -> None:
     """Compare the API, the database, the mailbox and the rule with each other."""
+    world.follow_the_program()
     _payments(world)
     _strangers(world)
     _wires(world)

@@ -155,9 +155,9 @@ _LOST: dict[str, Any] = {**_CALM, "create_faults": {"lost_reply": 0.4}}
 _LATE: dict[str, Any] = {**_CALM, "create_faults": {"late": 0.8}, "stale_lists": 1.0, "tempo": "minutes"}
 BLIND_CAP: dict[str, Any] = {
     **_CALM,
-    "create_faults": {"lost_reply": 0.3},
+    "create_faults": {"lost_reply": 0.5},
     "stale_lists": 0.0,
-    "tempo": "hours",
+    "tempo": "days",
     "subscriptions": 3,
     "foreign_records": 0,
     "blind_cap": True,

@@ -87,7 +87,9 @@ PLANTED_WIDE = (
         "goes on with a standby that was promoted in mid-run",
         lambda: patch.object(runtime, "on_new_connection", lambda *_: None),
         "was charged twice",
-        _CALM | {"only": ("failovers",), "tempo": "weeks", "processes": 3, "restores": 3, "read_faults": 0.5},
+        _CALM
+        | {"only": ("failovers",), "tempo": "weeks", "processes": 3, "restores": 8, "read_faults": 0.5}
+        | {"steps": 14},
     ),
     Planted(
         "takes everything for paid",

@@ -18,13 +18,16 @@ _OF_A_PERSON = ("held", "rejected", "parked")
 def heard(world: World, run: Run) -> None:
     """A run has ended and reported: was that right? Only where no other could change things meanwhile."""
     report = run.report
-    if report is None or not world.options.exclusive or not world.options.traits.says:
+    traits = world.options.traits
+    if report is None or not world.options.exclusive or not (traits.wide or traits.says):
         return
     world.trace.count(f"reports judged: {report.outcome}")
+    unsent = _count(world, "state = 'planned' AND due_on <= ?", report.as_of.isoformat())
+    if report.outcome == "ok" and unsent:
+        world.trace.violated(f"run {run.run_id} says ok, and {unsent} due payments are not sent")
+    if not traits.says:
+        return
     if report.outcome == "ok":
-        unsent = _count(world, "state = 'planned' AND due_on <= ?", report.as_of.isoformat())
-        if unsent:
-            world.trace.violated(f"run {run.run_id} says ok, and {unsent} due payments are not sent")
         waiting = _waiting(world)
         if waiting:
             world.trace.violated(f"run {run.run_id} says ok, and {waiting}")

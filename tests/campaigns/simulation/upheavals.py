@@ -50,7 +50,7 @@ class Upheavals:
         if self.traits.clock_jumps and self.rng.random() < 0.3:
             self._jump()
         if self.traits.failovers and self.rng.random() < 0.3:
-            self.world.loop.outside_later(self.rng.uniform(0.0, 20.0), self._promote)
+            self.world.loop.outside_later(self.rng.uniform(0.0, self.rng.choice((2.0, 20.0))), self._promote)
 
     def _jump(self) -> None:
         """The machine's clock goes wrong, or is put right."""

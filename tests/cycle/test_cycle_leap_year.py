@@ -1,4 +1,4 @@
-"""Every day of two years in turn: the API holds exactly the due dates that the rule gives."""
+"""Every day of a year and more in turn: the API holds exactly the due dates that the rule gives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from billing.cycle.plan import plan
 from billing.cycle.submit import submit
 from tests.support.business import Business
 
-START, DAYS = date(2027, 1, 1), 731  # 2028 is a leap year
+START, DAYS = date(2027, 12, 1), 400  # 2028 is a leap year
 
 _STEPS = {
     "1 day": relativedelta(days=1),
@@ -47,14 +47,14 @@ def subscribe(business: Business, subscriptions: dict[str, tuple[date, str]]) ->
     )
 
 
-def test_two_years_of_days_give_exactly_the_due_dates_of_the_rule(business: Business) -> None:
-    anchors = [date(2027, 1, day) for day in (28, 29, 30, 31)]
+def test_a_leap_year_of_days_gives_exactly_the_due_dates_of_the_rule(business: Business) -> None:
+    anchors = [date(2027, 12, day) for day in (28, 29, 30, 31)]
     subscriptions = {
         f"{interval.replace(' ', '-')}-{anchor.day}": (anchor, interval)
         for interval in _STEPS
         for anchor in (anchors if "day" not in interval else anchors[-1:])
     }
-    # Durability is not what this test is about: a memory file system spares 7,000 fsyncs.
+    # Durability is not what this test is about: a memory file system spares thousands of fsyncs.
     memory = Path("/dev/shm")
     folder = tempfile.mkdtemp(dir=memory if memory.is_dir() else None)
     business.environ["BILLING_DATABASE__URL"] = f"sqlite:///{folder}/billing.db"
