@@ -117,9 +117,10 @@ def _final(tx: Tx, ctx: Context, row: OverduePayment, policy: DunningPolicy) -> 
     now = ctx.clock()
     if not payments.mark_uncollectible(tx, ctx.actor, now, row, policy.final_after):
         return
-    if row.subscription_status != SubscriptionStatus.ACTIVE:
-        return
+    # Read now: a person may have paused it since the payment was read.
     subscription = subscriptions.get(tx, row.subscription_id)
+    if subscription.status != SubscriptionStatus.ACTIVE:
+        return
     if policy.final_action is FinalAction.PAUSE:
         ctx.report.notices_queued += lifecycle.pause(tx, ctx.actor, now, subscription, _WHY, row) or 0
     elif policy.final_action is FinalAction.CANCEL:

@@ -300,7 +300,7 @@ def overdue_page(tx: Tx, today: date, run_id: str, after_id: int, limit: int) ->
     """Open payments whose next dunning day has come and whose status this run has read; locked."""
     s = subscriptions.c
     query = (
-        select(payments, s.reference, s.email, s.status.label("subscription_status"))
+        select(payments, s.reference, s.email)
         .join(subscriptions, s.id == _P.subscription_id)
         .where(
             _P.state == PaymentState.OPEN.value,

@@ -86,7 +86,6 @@ class OverduePayment(Payment, Protocol):
     payable_on: date
     reference: str
     email: str
-    subscription_status: str
 
 
 class PlannedPayment(PaymentInState, PeriodRef, Protocol):

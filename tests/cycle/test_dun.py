@@ -2,7 +2,40 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import update
+
+from billing.app import decisions
+from billing.core.states import PaymentState, SubscriptionStatus
+from billing.cycle.dun import dun
+from billing.cycle.observe import observe
+from billing.cycle.settle import settle
+from billing.store.models import payments, subscriptions
 from tests.support.business import Business
+from tests.support.rig import DAY, Rig
+
+
+def test_a_subscription_that_a_person_pauses_meanwhile_is_not_cancelled(tmp_path: Path) -> None:
+    """The final action is for active ones: whether it is one is read when it is taken."""
+    rig = Rig(tmp_path / "home", dunning={"final_action": "cancel"})
+    rig.subscribe("acme")
+    rig.cycle()
+    with rig.db.transaction() as tx:
+        tx.execute(update(payments).values(payable_on=DAY - timedelta(days=40), next_dun_on=DAY))
+
+    def paused_during_the_last_look() -> None:
+        if rig.api.asked[-1].startswith("get"):
+            decisions.pause(rig.db, "acme", rig.clock(), "they asked")
+
+    rig.api.meanwhile = paused_during_the_last_look
+    rig.clock.to(600)
+    rig.cycle((observe, settle, dun))
+
+    assert rig.payment().state == PaymentState.UNCOLLECTIBLE
+    with rig.db.read() as tx:
+        assert tx.execute(subscriptions.select()).one().status == SubscriptionStatus.PAUSED
 
 
 def test_overdue_steps_that_were_missed_collapse_into_the_latest(business: Business) -> None:
