@@ -9,7 +9,7 @@ from datetime import date, datetime
 from billing.config import Settings
 from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import mismatch
-from billing.core.states import NoticeState, PaymentState, SubscriptionStatus
+from billing.core.states import UNSENT, NoticeState, PaymentState, SubscriptionStatus
 from billing.cycle.context import Gateway
 from billing.cycle.sweep import is_ours
 from billing.errors import UsageError
@@ -26,7 +26,6 @@ from billing.store.tx import Tx
 
 _LISTED = 500
 """How much of the API's list a person's word is checked against."""
-_UNSENT = (PaymentState.PLANNED, PaymentState.HELD, PaymentState.REJECTED)
 _MEANWHILE = "payment {} changed meanwhile; look at it again"
 
 
@@ -121,7 +120,7 @@ async def void(db: Database, gateway: Gateway | None, payment_id: int, now: date
     with db.read() as connection:
         row = find_payment(connection, payment_id)
     old = PaymentState(row.state)
-    if old not in (*_UNSENT, PaymentState.PARKED, PaymentState.OPEN):
+    if old not in (*UNSENT, PaymentState.PARKED, PaymentState.OPEN):
         raise UsageError(f"payment {payment_id} is {old}; it can't be voided")
     if old is PaymentState.OPEN and gateway is not None:
         await _delete_remote(gateway, row)

@@ -30,7 +30,7 @@ TRANSITIONS: dict[PaymentState, frozenset[PaymentState]] = {
     S.PLANNED: frozenset({S.SENDING, S.HELD, S.VOID, S.UNKNOWN}),
     S.SENDING: frozenset({S.OPEN, S.REJECTED, S.PLANNED, S.UNKNOWN}),
     S.OPEN: frozenset({S.PAID, S.UNCOLLECTIBLE, S.VOID}),
-    S.REJECTED: frozenset({S.PLANNED, S.VOID}),
+    S.REJECTED: frozenset({S.PLANNED, S.VOID, S.UNKNOWN}),
     S.UNKNOWN: frozenset({S.OPEN, S.PLANNED, S.PARKED}),
     S.HELD: frozenset({S.PLANNED, S.VOID, S.UNKNOWN}),
     S.PARKED: frozenset({S.OPEN, S.PLANNED, S.VOID}),
@@ -40,6 +40,8 @@ TRANSITIONS: dict[PaymentState, frozenset[PaymentState]] = {
 }
 
 NEEDS_A_PERSON = frozenset({S.REJECTED, S.UNKNOWN, S.HELD, S.PARKED})
+UNSENT = frozenset({S.PLANNED, S.HELD, S.REJECTED})
+"""For all we know it does not exist at Mileston: it takes new terms, and a cancellation voids it."""
 REMOTE = frozenset({S.OPEN, S.PAID, S.UNCOLLECTIBLE})
 
 

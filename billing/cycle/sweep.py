@@ -13,7 +13,7 @@ from billing.core.event_text import EventAction
 from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import choose, mismatch
 from billing.core.remote_status import OurPayment, why_keep
-from billing.core.states import PaymentState
+from billing.core.states import UNSENT, PaymentState
 from billing.cycle.context import Context
 from billing.cycle.observation import Observation
 from billing.errors import GatewayError
@@ -24,9 +24,7 @@ from billing.store.rows import LostPayment, PaidPayment, PaymentRef
 
 SHOWN = "Mileston has a payment with its payment number already"
 """The cause of an unknown payment that was believed unsent."""
-_UNSENT = (PaymentState.PLANNED, PaymentState.HELD)
 _UNPAID = (PaymentState.OPEN, PaymentState.UNCOLLECTIBLE)
-_NEVER = (PaymentState.REJECTED, PaymentState.VOID)
 
 
 async def sweep(ctx: Context, seen: Observation) -> None:
@@ -58,7 +56,7 @@ def forgotten(ctx: Context, seen: Observation) -> list[str]:
         for marker, row in rows.items()
         if row.attempts == 0
         and row.remote_id is None
-        and (row.state in _UNSENT or (row.state == PaymentState.UNKNOWN and row.cause == SHOWN))
+        and (row.state in UNSENT or (row.state == PaymentState.UNKNOWN and row.cause == SHOWN))
         and any(is_ours(row, remote) for remote in seen.by_marker[marker])
     ]
 
@@ -98,10 +96,10 @@ async def _note_void_lives(ctx: Context, row: LostPayment, remote_id: str) -> No
 
 def _note_unexpected(ctx: Context, row: LostPayment) -> None:
     """A remote payment for a payment that has none: look it up properly before anything is sent."""
-    if row.state in _UNSENT:
+    if row.state in UNSENT:
         with ctx.db.transaction() as tx:
             lifecycle.mark_unknown(tx, ctx.actor, ctx.clock(), row, SHOWN)
-    elif row.state in _NEVER and not row.attention:
+    elif row.state == PaymentState.VOID and not row.attention:
         _flag(ctx, row, f"it is {row.state}, and a remote payment bears its payment number")
 
 

@@ -17,7 +17,8 @@ from sqlalchemy import update
 from billing.core.dunning import first_dunning_on
 from billing.core.event_text import EventAction
 from billing.core.reconciling import PROOF, VANISHED
-from billing.core.states import NoticeKind, PaymentState, check_transition
+from billing.core.states import UNSENT, NoticeKind, PaymentState, check_transition
+from billing.errors import IllegalTransition
 from billing.lifecycle import notices
 from billing.lifecycle.moves import move, set_values
 from billing.store.bulk import insert_new, update_rows
@@ -29,6 +30,10 @@ from billing.store.tx import Tx
 _P = payments.c
 _Ref = TypeVar("_Ref", bound=PaymentRef)
 _Stated = TypeVar("_Stated", bound=PaymentInState)
+
+
+_RELEASED = frozenset({PaymentState.HELD, PaymentState.REJECTED, PaymentState.PARKED})
+_RESOLVED = frozenset({PaymentState.UNKNOWN, PaymentState.PARKED})
 
 
 class _Unpaid(PaymentInState, PeriodRef, Protocol):
@@ -206,7 +211,7 @@ def mark_unknown(tx: Tx, actor: str, now: datetime, row: PaymentInState, cause: 
 
     Returns whether it was still in the state in which it was read.
     """
-    old = PaymentState(row.state)
+    old = _state_among(row, UNSENT)
     if not move(tx, [row.id], old, PaymentState.UNKNOWN, now, cause=cause, deadline_at=now):
         return False
     record(tx, [about_payment(now, actor, EventAction.TURNED_UP, row, cause)])
@@ -259,7 +264,7 @@ def release(
     One that a restored database may have sent in the time that it lost is looked for first. Returns
     whether it was still in the state in which it was read.
     """
-    old = PaymentState(row.state)
+    old = _state_among(row, _RELEASED)
     # The record that an earlier answer named is not its own: whatever becomes of the next create is
     # looked for by its number.
     if not move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention="", remote_id=None):
@@ -297,7 +302,7 @@ def resolve(
 
 def plan_again(tx: Tx, actor: str, now: datetime, row: PaymentInState, reason: str) -> bool:
     """An unknown or parked payment that a person says does not exist at Mileston."""
-    old = PaymentState(row.state)
+    old = _state_among(row, _RESOLVED)
     if not move(tx, [row.id], old, PaymentState.PLANNED, now, cause="", attention="", remote_id=None):
         return False
     record(tx, [about_payment(now, actor, EventAction.RESOLVED, row, reason)])
@@ -350,3 +355,11 @@ def replace_remote(tx: Tx, actor: str, now: datetime, row: PaymentRef, old: str,
         return False
     record(tx, [about_payment(now, actor, EventAction.REPLACED, row, f"a duplicate counts now: {new}")])
     return True
+
+
+def _state_among(row: PaymentInState, states: frozenset[PaymentState]) -> PaymentState:
+    """The state in which it was read; the table alone would let a verb act on others too."""
+    state = PaymentState(row.state)
+    if state not in states:
+        raise IllegalTransition(f"payment {row.id} is {state}; this is for {', '.join(sorted(states))} ones")
+    return state

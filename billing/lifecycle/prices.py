@@ -10,14 +10,13 @@ from sqlalchemy import select, update
 
 from billing.core.event_text import EventAction
 from billing.core.money import format_amount
-from billing.core.states import PaymentState
+from billing.core.states import UNSENT
 from billing.store.events import about_payment, record
 from billing.store.models import payments
 from billing.store.rows import PaymentInState, PlannedPayment
 from billing.store.tx import Tx
 
 _P = payments.c
-_UNSENT = (PaymentState.PLANNED, PaymentState.HELD, PaymentState.REJECTED)
 
 
 class _Priced(PaymentInState, Protocol):
@@ -29,7 +28,7 @@ class _Priced(PaymentInState, Protocol):
 
 def reprice(tx: Tx, actor: str, now: datetime, subscription_id: int, amount_micros: int) -> list[str]:
     """A new price is agreed; returns a sentence for each payment that takes it."""
-    unsent = (_P.subscription_id == subscription_id) & _P.state.in_([state.value for state in _UNSENT])
+    unsent = (_P.subscription_id == subscription_id) & _P.state.in_([state.value for state in UNSENT])
     query = select(_P.id, _P.subscription_id, _P.amount_micros, _P.state, _P.due_on).where(
         unsent, _P.amount_micros != amount_micros
     )
@@ -51,7 +50,7 @@ def _take(tx: Tx, actor: str, now: datetime, rows: Sequence[_Priced], amount_mic
         return []
     statement = (
         update(payments)
-        .where(_P.id.in_([row.id for row in rows]), _P.state.in_([state.value for state in _UNSENT]))
+        .where(_P.id.in_([row.id for row in rows]), _P.state.in_([state.value for state in UNSENT]))
         .values(amount_micros=amount_micros, updated_at=now)
         .returning(_P.id)
     )

@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 
 from billing.core.event_text import EventAction
 from billing.core.reminders import ReminderSettings, first_reminder_on
-from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
+from billing.core.states import UNSENT, NoticeKind, SubscriptionStatus
 from billing.errors import UsageError
 from billing.lifecycle import notices
 from billing.lifecycle.payments import void
@@ -29,7 +29,6 @@ from billing.store.subscriptions import terms_of
 from billing.store.tx import Tx
 
 _S, _P = subscriptions.c, payments.c
-_UNSENT = (PaymentState.PLANNED, PaymentState.HELD, PaymentState.REJECTED)
 
 
 class SubscriptionValues(TypedDict, total=False):
@@ -198,7 +197,7 @@ def _end_of_the_running_period(row: Subscription, today: date) -> date:
 
 
 def _unsent(tx: Tx, subscription_id: int) -> list[PaymentInState]:
-    states = [state.value for state in _UNSENT]
+    states = [state.value for state in UNSENT]
     query = select(_P.id, _P.subscription_id, _P.state).where(
         _P.subscription_id == subscription_id, _P.state.in_(states)
     )

@@ -13,7 +13,7 @@ LEGAL = {
     "planned": {"sending", "held", "void", "unknown"},
     "sending": {"open", "rejected", "planned", "unknown"},
     "open": {"paid", "uncollectible", "void"},
-    "rejected": {"planned", "void"},
+    "rejected": {"planned", "void", "unknown"},
     "unknown": {"open", "planned", "parked"},
     "held": {"planned", "void", "unknown"},
     "parked": {"open", "planned", "void"},

@@ -47,7 +47,7 @@ class FakeGateway:
     `script` tells what befalls the next creates: `ok`; `lost` (it took effect, the answer got lost);
     `never` (no answer and no effect); `late:60` (no answer, and it takes effect 60 s later); `died`
     (it took effect, and our process died); `strange` (it took effect, and the answer repeats something
-    else). The list shows what is `lag_seconds` old.
+    else); `refused` (a definite no, and no effect). The list shows what is `lag_seconds` old.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -86,6 +86,8 @@ class FakeGateway:
         self.creates.append((request, send_by))
         self.on_create(request)
         word, _, seconds = (self.script.popleft() if self.script else "ok").partition(":")
+        if word == "refused":
+            return CreateOutcome(OutcomeKind.REFUSED, status=422, detail="the amount is too small")
         if word != "never":
             self.add(request, float(seconds or 0))
         if word == "died":
