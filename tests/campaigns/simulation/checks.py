@@ -25,7 +25,9 @@ def settled(world: World, *, say: bool = False) -> str | bool:
     ):
         left.append(f"{count} payments are {state}")
     for state, count in world.store.rows(
-        "SELECT state, count(*) FROM notices WHERE state IN ('queued', 'sending') GROUP BY state"
+        # Of a payment that a person must look at first, the mail waits for that.
+        "SELECT n.state, count(*) FROM notices n LEFT JOIN payments p ON p.id = n.payment_id "
+        "WHERE n.state IN ('queued', 'sending') AND coalesce(p.attention, '') = '' GROUP BY n.state"
     ):
         left.append(f"{count} notices are {state}")
     # What a restored backup forgot, and a person paused before it was planned anew, nobody looks for.
@@ -187,7 +189,10 @@ def _wires(world: World) -> None:
 def _notices(world: World) -> None:
     """Nothing is lost: sent ones arrived, and every other end has a cause in the world."""
     box = world.mailbox
-    for key, state, tries, run_id in world.store.rows("SELECT dedupe_key, state, tries, run_id FROM notices"):
+    for key, state, tries, run_id, attention in world.store.rows(
+        "SELECT n.dedupe_key, n.state, n.tries, n.run_id, coalesce(p.attention, '') FROM notices n "
+        "LEFT JOIN payments p ON p.id = n.payment_id"
+    ):
         world.trace.count(f"notice {state}")
         run = world.runs.get(run_id or "")
         fine = {
@@ -195,6 +200,7 @@ def _notices(world: World) -> None:
             "failed": key in box.refused or (tries >= 11 and box.refused_for_now[key] >= 11),
             "unknown": key in box.lost or (run is not None and run.troubled) or bool(world.restored_at),
             "superseded": True,
+            "queued": bool(attention),
         }.get(state, False)
         if not fine:
             world.trace.violated(f"the notice {key} is {state}, without a cause in the world")

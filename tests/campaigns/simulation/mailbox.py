@@ -37,8 +37,10 @@ class ModelMailbox:
     """Told the key of each mail that was taken, or refused for good."""
     before_restore: set[str] = field(default_factory=set)
     """What a restored database may have forgotten that it sent."""
+    bereft: set[str] = field(default_factory=set)
+    """Runs whose database was replaced under them: nothing remembers what they send."""
 
-    def accept(self, mail: RenderedMail) -> None:
+    def accept(self, mail: RenderedMail, run_id: str) -> None:
         key = mail.dedupe_key
         self.accepted[key] += 1
         self.trace.note("mailbox", "got", key)
@@ -51,6 +53,8 @@ class ModelMailbox:
                 self.trace.count("mail twice after a restore (not promised)")
             elif not self.resends_unknown:
                 self.trace.violated(f"{key} arrived twice")
+        if run_id in self.bereft:
+            self.before_restore.add(key)
 
     def draw(self) -> str:
         if self.calm or self.rng.random() >= self.faults:
@@ -78,10 +82,10 @@ class ModelTransport:
         if kind == "lost_after_dot":
             box.lost.add(key)
             if box.rng.random() < 0.5:
-                box.accept(mail)
+                box.accept(mail, self._process.name)
             return Delivery(DeliveryKind.UNKNOWN, "lost after the last dot")
         if kind == "ok":
-            box.accept(mail)
+            box.accept(mail, self._process.name)
         elif kind == "later":
             box.refused_for_now[key] += 1
         elif kind == "never":

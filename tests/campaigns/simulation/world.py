@@ -79,6 +79,7 @@ class World:
         self.api.witness = self.witness
         resends = options.settings.mail.on_unknown == "resend"
         self.mailbox = ModelMailbox(rng_mail, self.trace, options.mail_faults, resends)
+        self.mailbox.bereft = self.witness.bereft
         self.lock = ModelLock()
         self.persons = Persons(self)
         self.runs: dict[str, Run] = {}
