@@ -22,7 +22,14 @@ def heard(world: World, run: Run) -> None:
     if report is None or not world.options.exclusive or not (traits.wide or traits.says):
         return
     world.trace.count(f"reports judged: {report.outcome}")
-    unsent = _count(world, "state = 'planned' AND due_on <= ?", report.as_of.isoformat())
+    # What a person releases in mid-run, when its step has passed, is the next run's.
+    unsent = _count(
+        world,
+        "state = 'planned' AND due_on <= ? AND NOT EXISTS (SELECT 1 FROM events e "
+        "WHERE e.payment_id = payments.id AND e.actor LIKE 'person%' AND e.at >= ?)",
+        report.as_of.isoformat(),
+        str(world.trace.instant(run.began).astimezone(UTC).replace(tzinfo=None)),
+    )
     if report.outcome == "ok" and unsent:
         world.trace.violated(f"run {run.run_id} says ok, and {unsent} due payments are not sent")
     if not traits.says:
