@@ -68,7 +68,8 @@ def resume(db: Database, reference: str, now: datetime, today: date, settings: S
     with db.transaction() as tx:
         row = find_subscription(tx, reference)
         _require(row, SubscriptionStatus.PAUSED)
-        return subscription_verbs.resume(tx, actor(), now, today, row, settings.reminders, reason)
+        done = subscription_verbs.resume(tx, actor(), now, today, row, settings.reminders, reason)
+        return done.next_due_on
 
 
 def cancel(

@@ -258,7 +258,7 @@ class _Case:
         return payment.paid_at is None or self.days.of(payment.paid_at) >= self.day
 
     def _step(self, payment: PaymentOfSubscription, payable_on: date) -> str:
-        policy = policy_for(payment.dunning_policy, payable_on, payment.period_end_on, self.settings)
+        policy = policy_for(payment.dunning_policy, payment.due_on, payment.period_end_on, self.settings)
         days = (self.day - payable_on).days
         what = f"The payment due on {payment.due_on} had been unpaid for {counted(days, 'day')}"
         notice = next(

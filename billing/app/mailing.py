@@ -11,22 +11,25 @@ from billing.app.runtime import addressed, business_date, make_renderer, open_tr
 from billing.config import Config
 from billing.core.notices import Delivery, RenderedMail
 from billing.core.states import NoticeKind
-from billing.cycle.notice_facts import facts_for
+from billing.cycle.notice_facts import STATEMENTS, facts_for
 from billing.errors import UsageError
 from billing.gateway.mileston import MilestonGateway
 from billing.store import notices
 from billing.store.connection import Database
+from billing.store.overdue import owed_by
 
 
 def preview_notice(config: Config, db: Database, notice_id: int, now: datetime) -> tuple[RenderedMail, str]:
     """A notice as mail, and its text part. Raises `UsageError` if there is none with that id."""
     with db.read() as connection:
         row = notices.with_rows(connection, notice_id)
+        owed = owed_by(connection, [row.subscription_id or 0]) if row is not None else {}
     if row is None:
         raise UsageError(f"there is no notice {notice_id}; `billing notices list` shows them")
     settings = addressed(config)
     gateway = MilestonGateway(settings.mileston, settings.business.name, lambda: ("", ""), lambda: now)
-    letter = facts_for(row, settings, business_date(config, now), gateway.checkout_url)
+    open_now = owed.get(row.subscription_id or 0, ()) if row.kind in STATEMENTS else ()
+    letter = facts_for(row, settings, business_date(config, now), gateway.checkout_url, open_now)
     mail = make_renderer(config, settings).render(letter, row.rendered_at or now)
     message = email.message_from_bytes(mail.raw, policy=default)
     body = message.get_body(("plain",))

@@ -184,6 +184,8 @@ class Dunning(Section):
     days_after: Days = [1, 3, 7, 14]
     final_after_days: Annotated[int, Field(ge=1, le=3660)] = 21
     final_action: Literal["pause", "cancel", "keep"] = "pause"
+    when_paid: Literal["resume", "ask"] = "resume"
+    """What becomes of dunning's own pause once everything that led to it is paid."""
 
 
 class Settle(Section):

@@ -19,12 +19,25 @@ class DigestItem:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenPayment:
+    """A line of a statement: one payment that is still to be paid."""
+
+    marker: str
+    amount_micros: int
+    due_on: date
+    pay_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NoticeFacts:
     """The facts of one notice. Dates are dates in the business's zone; amounts are micro-USDC.
 
-    `days` counts to the due date in a reminder, and since it in an overdue notice. `thread` is the
-    same for all notices of one payment. `final_on` and `final_action` say what dunning will do if the
-    payment stays unpaid; `last_day` is the last day that is paid for when a subscription was cancelled.
+    `marker` is the payment number. `days` counts to the due date in a reminder, and since it in an overdue
+    notice, which is number `step` of `steps`; `open_payments` is everything that is still to be paid, oldest
+    first. `thread` is the same for all notices of one payment. `final_on` and `final_action` say what dunning
+    will do if the payment stays unpaid, and only what it still can; `last_day` is the last day that is paid
+    for when a subscription was cancelled. `resumes_when_paid` is whether a pause ends by itself once what is
+    open is paid. `company`, `tax_id` and `address` are the buyer's; an address has lines.
     """
 
     kind: NoticeKind
@@ -47,6 +60,18 @@ class NoticeFacts:
     final_action: str | None = None  # pause, cancel or keep
     last_day: date | None = None
     items: tuple[DigestItem, ...] = ()
+    marker: str = ""
+    step: int | None = None
+    steps: int | None = None
+    asked_on: date | None = None
+    last_reminder_on: date | None = None
+    open_payments: tuple[OpenPayment, ...] = ()
+    resumes_when_paid: bool = False
+    receipt_number: str = ""
+    company: str = ""
+    tax_id: str = ""
+    address: str = ""
+    wallet_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class NoticeKind(StrEnum):
     PAYMENT_RECEIVED = "payment_received"
     PAYMENT_OVERDUE = "payment_overdue"
     SUBSCRIPTION_PAUSED = "subscription_paused"
+    SUBSCRIPTION_RESUMED = "subscription_resumed"
     SUBSCRIPTION_CANCELLED = "subscription_cancelled"
     RUN_DIGEST = "run_digest"
 

@@ -82,6 +82,8 @@ class Context:
     """Called at every named crash point; the crash campaign kills the process there."""
     observation: Observation | None = None
     """What the list showed in this cycle; None where no step needs it, or where it could not be read."""
+    released: int = 0
+    """Payments that may be sent since submit has passed; `dun` sees to them."""
     began: datetime = field(init=False)
     brakes: Brakes = field(init=False)
 
@@ -105,8 +107,12 @@ class Context:
         """
         if self.settings.mileston.environment != "live":
             return self.as_of
-        today = self.clock().astimezone(ZoneInfo(self.settings.business.timezone)).date()
-        return max(self.as_of, today)
+        return max(self.as_of, self.today)
+
+    @property
+    def today(self) -> date:
+        """The real day in the business's zone, whatever day the run bills for."""
+        return self.clock().astimezone(ZoneInfo(self.settings.business.timezone)).date()
 
     @property
     def actor(self) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from billing.core.notices import Delivery, DeliveryKind, RenderedMail
 from billing.core.states import NoticeState
 from billing.cycle.context import Context
-from billing.cycle.notice_facts import facts_for, must_wait, no_longer_holds
+from billing.cycle.notice_facts import STATEMENTS, facts_for, must_wait, no_longer_holds
 from billing.cycle.pipeline import Pipeline
 from billing.errors import MailError, TemplateError
 from billing.lifecycle import notices as lifecycle
 from billing.lifecycle.notices import Finished
 from billing.store import notices
-from billing.store.rows import NoticeWithRows
+from billing.store.overdue import owed_by
+from billing.store.rows import NoticeWithRows, OwedPayment
 from billing.store.tx import Tx
 
 _LEASE = timedelta(minutes=15)
@@ -96,6 +98,8 @@ class _Outbox:
         ctx = self.ctx
         now = ctx.clock()
         taken = []
+        statements = {row.subscription_id or 0 for row in rows if row.kind in STATEMENTS}
+        owed = owed_by(tx, statements) if statements else {}
         for row in rows:
             reason = no_longer_holds(row, ctx.as_of)
             if reason:
@@ -104,7 +108,7 @@ class _Outbox:
             if must_wait(row, ctx.run_id):
                 continue
             try:
-                mail = _render(ctx, row, now)
+                mail = _render(ctx, row, now, owed.get(row.subscription_id or 0, ()))
             except Exception as error:  # whatever is wrong with one record, the others go out
                 lifecycle.fail(tx, ctx.actor, now, row, _why_no_mail(error))
                 ctx.report.notices_failed += 1
@@ -204,7 +208,7 @@ def _why_no_mail(error: Exception) -> str:
     return f"its record makes no letter: {type(error).__name__}: {error}"
 
 
-def _render(ctx: Context, row: NoticeWithRows, now: datetime) -> RenderedMail:
+def _render(ctx: Context, row: NoticeWithRows, now: datetime, owed: Sequence[OwedPayment]) -> RenderedMail:
     """The message: the same bytes again if it was rendered before and may have to go out again."""
     if row.raw is not None:
         return RenderedMail(
@@ -216,5 +220,5 @@ def _render(ctx: Context, row: NoticeWithRows, now: datetime) -> RenderedMail:
             raw=row.raw,
             sha256=row.sha256,
         )
-    letter = facts_for(row, ctx.settings, ctx.as_of, ctx.gateway.checkout_url)
+    letter = facts_for(row, ctx.settings, ctx.as_of, ctx.gateway.checkout_url, owed)
     return ctx.renderer.render(letter, row.rendered_at or now)

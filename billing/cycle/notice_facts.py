@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing.config import Settings
-from billing.core.notices import DigestItem, NoticeFacts
+from billing.core.notices import DigestItem, NoticeFacts, OpenPayment
 from billing.core.reconciling import VANISHED
 from billing.core.schedule import Terms
 from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
 from billing.cycle.dun import policy_for
-from billing.store.rows import NoticeWithRows
+from billing.lifecycle.dunning import BY_DUNNING
+from billing.store.rows import NoticeWithRows, OwedPayment
 from billing.store.subscriptions import terms_of
 
 _K = NoticeKind
@@ -35,6 +36,8 @@ def no_longer_holds(row: NoticeWithRows, today: date) -> str:
         return f"the payment is {row.payment_state}"
     if kind is _K.SUBSCRIPTION_PAUSED and row.status != SubscriptionStatus.PAUSED:
         return f"the subscription is {row.status} again"
+    if kind is _K.SUBSCRIPTION_RESUMED and row.status != SubscriptionStatus.ACTIVE:
+        return f"the subscription is {row.status} now"
     if kind is _K.SUBSCRIPTION_CANCELLED:
         return _why_not_cancelled(row)
     return ""
@@ -59,10 +62,21 @@ def must_wait(row: NoticeWithRows, run_id: str) -> bool:
     return row.kind in (_K.PAYMENT_CREATED, _K.PAYMENT_OVERDUE) and row.payment_attention == VANISHED
 
 
+STATEMENTS = frozenset({_K.PAYMENT_OVERDUE, _K.SUBSCRIPTION_PAUSED, _K.SUBSCRIPTION_CANCELLED})
+"""The notices that list everything that is open."""
+
+
 def facts_for(
-    row: NoticeWithRows, settings: Settings, today: date, checkout_url: Callable[[str], str]
+    row: NoticeWithRows,
+    settings: Settings,
+    today: date,
+    checkout_url: Callable[[str], str],
+    owed: Sequence[OwedPayment] = (),
 ) -> NoticeFacts:
-    """The letter of a row of `queued_page`. `checkout_url` makes a pay link of a remote id."""
+    """The letter of a row of `queued_page`. `checkout_url` makes a pay link of a remote id.
+
+    `owed` is what the subscription still owes, for those of `STATEMENTS`.
+    """
     kind = NoticeKind(row.kind)
     facts = json.loads(row.facts) if row.facts else {}
     if kind is _K.RUN_DIGEST:
@@ -86,9 +100,28 @@ def facts_for(
         days=abs((row.due_on - today).days) if row.due_on else None,
         paid_on=_paid_on(row, settings),
         next_due_on=_next_due_on(row),
-        **_dunning_end(row, settings, kind),
-        last_day=date.fromisoformat(facts["last_day"]) if facts.get("last_day") else None,
+        **_dunning_end(row, settings, kind, today),
+        last_day=_date(facts, "last_day"),
+        marker=row.marker or "",
+        step=facts.get("step"),
+        steps=facts.get("steps"),
+        asked_on=_date(facts, "asked_on"),
+        last_reminder_on=_date(facts, "last_on"),
+        open_payments=tuple(
+            OpenPayment(each.marker, each.amount_micros, each.due_on, checkout_url(each.remote_id))
+            for each in owed
+        ),
+        resumes_when_paid=row.paused_by == BY_DUNNING and settings.dunning.when_paid == "resume",
+        receipt_number=row.receipt_number or "",
+        company=row.company,
+        tax_id=row.tax_id,
+        address=row.address,
+        wallet_address=row.wallet_address or "",
     )
+
+
+def _date(facts: dict[str, Any], name: str) -> date | None:
+    return date.fromisoformat(facts[name]) if facts.get(name) else None
 
 
 def _next_due_on(row: NoticeWithRows) -> date | None:
@@ -116,12 +149,16 @@ def _paid_on(row: NoticeWithRows, settings: Settings) -> date | None:
     return paid
 
 
-def _dunning_end(row: NoticeWithRows, settings: Settings, kind: NoticeKind) -> dict[str, Any]:
+def _dunning_end(row: NoticeWithRows, settings: Settings, kind: NoticeKind, today: date) -> dict[str, Any]:
+    """What dunning will do, and when at the earliest; nothing where it will leave the subscription alone."""
     if kind is not _K.PAYMENT_OVERDUE or row.payable_on is None or row.period_end_on is None:
         return {}
-    policy = policy_for(row.dunning_policy, row.payable_on, row.period_end_on, settings)
+    if row.status != SubscriptionStatus.ACTIVE or row.cancel_on is not None:
+        return {}
+    policy = policy_for(row.dunning_policy, row.due_on or row.payable_on, row.period_end_on, settings)
+    final_on = row.payable_on + timedelta(days=policy.final_after)
     return {
-        "final_on": row.payable_on + timedelta(days=policy.final_after),
+        "final_on": max(final_on, today + timedelta(days=1)),
         "final_action": policy.final_action.value,
     }
 

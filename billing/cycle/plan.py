@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from billing.config import Settings
+from billing.core.dunning import HELD_BACK
 from billing.core.markers import marker_for
 from billing.core.reminders import first_reminder_on
 from billing.core.schedule import PeriodPlan, PlannedPeriod, plan_periods
 from billing.core.states import PaymentState, SubscriptionStatus
 from billing.cycle.context import Context
+from billing.cycle.dun import final_today
 from billing.cycle.reconcile import count_unknown, judge_all, look_for_forgotten
 from billing.cycle.sweep import SHOWN, forgotten
 from billing.lifecycle import payments
@@ -36,11 +38,13 @@ async def plan(ctx: Context) -> None:
     planned = 0
     page = _PAGE if ctx.exclusive else _SHARED_PAGE
     patience = _PATIENCE
+    with ctx.db.read() as reading:
+        stopping = final_today(ctx, reading) if subscriptions.is_any_due(reading, ctx.as_of) else set()
     while not ctx.stopping():
         ctx.checkpoint("plan.before-commit")
         with ctx.db.transaction() as tx:
             rows = subscriptions.due_page(tx, ctx.as_of, page)
-            planned += _plan_page(tx, ctx, rows)
+            planned += _plan_page(tx, ctx, rows, stopping)
         ctx.checkpoint("plan.committed")
         ctx.progress("plan", planned, planned)
         if len(rows) == page:
@@ -92,8 +96,11 @@ def decide(row: Subscription, settings: Settings, today: date) -> Decision:
     )
 
 
-def _plan_page(tx: Tx, ctx: Context, rows: list[DueSubscription]) -> int:
-    """Store the decisions about one page; returns how many payments were planned."""
+def _plan_page(tx: Tx, ctx: Context, rows: list[DueSubscription], stopping: set[int]) -> int:
+    """Store the decisions about one page; returns how many payments were planned.
+
+    What falls due for one of `stopping` is held back: dunning may pause or cancel it today.
+    """
     if not rows:
         return 0
     now = ctx.clock()
@@ -102,7 +109,13 @@ def _plan_page(tx: Tx, ctx: Context, rows: list[DueSubscription]) -> int:
     shown = ctx.observation.by_marker if ctx.observation is not None else {}
     wanted = [
         new_payment(
-            decision.subscription, period, now, uncertain_through, ctx.settings.mileston.namespace, shown
+            decision.subscription,
+            period,
+            now,
+            uncertain_through,
+            ctx.settings.mileston.namespace,
+            shown,
+            decision.subscription.id in stopping,
         )
         for decision in decisions
         for period in decision.plan.periods
@@ -142,6 +155,7 @@ def new_payment(
     uncertain_through: date,
     namespace: str = "",
     shown: Container[str] = (),
+    stopping: bool = False,
 ) -> NewPayment:
     """The payment of one period.
 
@@ -153,6 +167,8 @@ def new_payment(
         state, cause = PaymentState.UNKNOWN, SHOWN
     elif period.held:
         state, cause = PaymentState.HELD, _CATCH_UP
+    elif stopping:
+        state, cause = PaymentState.HELD, HELD_BACK
     elif period.due_on <= uncertain_through:
         state, cause = PaymentState.UNKNOWN, _RESTORED
     return {

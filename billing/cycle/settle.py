@@ -13,6 +13,7 @@ from billing.core.remote_status import status_for
 from billing.cycle.context import Context
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
+from billing.lifecycle.subscriptions import end_paid_pauses
 from billing.store import remote_checks
 from billing.store.rows import UnpaidPayment
 from billing.store.tx import Tx
@@ -100,10 +101,15 @@ def apply_looks(tx: Tx, ctx: Context, looked: Sequence[tuple[UnpaidPayment, Remo
             lifecycle.flag(tx, ctx.actor, now, row, why)
         elif not why and (row.attention == VANISHED or row.attention.startswith(_UNCLEAR)):
             lifecycle.unflag(tx, now, row)
-    booked, receipts = lifecycle.book_paid(tx, ctx.actor, now, ctx.run_id, paid)
+    booked, receipts = lifecycle.book_paid(tx, ctx.actor, now, ctx.today, ctx.run_id, paid)
     ctx.report.paid += len(booked)
     ctx.report.notices_queued += receipts
     ctx.report.checked += len(looked)
+    if booked and ctx.settings.dunning.when_paid == "resume":
+        ids = sorted({row.subscription_id for row in booked})
+        for resumed in end_paid_pauses(tx, ctx.actor, now, ctx.as_of, ids, ctx.settings.reminders):
+            ctx.report.notices_queued += resumed.notices_queued
+            ctx.released += resumed.released
 
 
 def unclear(row: UnpaidPayment, remote: RemotePayment) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from billing.core.dunning import HELD_BACK
 from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest
 from billing.core.reconciling import is_proof_old
 from billing.core.states import SubscriptionStatus
@@ -124,7 +125,7 @@ class _Feed:
         if cancelled:
             lifecycle.void(tx, self.ctx.actor, now, cancelled, _CANCELLED)
         if paused:
-            causes = dict.fromkeys([row.id for row in paused], _PAUSED)
+            causes = {row.id: HELD_BACK if row.paused_by else _PAUSED for row in paused}
             lifecycle.hold(tx, self.ctx.actor, now, paused, causes)
         # The next cycle looks for what waited so long in this one that its proof of absence is old.
         good_since = now - max(_SHORTEST_PROOF, timedelta(seconds=self.ctx.settings.reconcile.quiet_seconds))

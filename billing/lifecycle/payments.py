@@ -1,7 +1,7 @@
 """What becomes of a payment, one verb for each change; sending it stands in `sending`.
 
 plan -> planned, held, unknown     open_payments -> open            book_paid -> paid
-hold -> held                       mark_unknown -> unknown          mark_uncollectible -> uncollectible
+hold -> held                       mark_unknown -> unknown          (dunning: mark_uncollectible)
 release, mark_absent -> planned    park -> parked                   void -> void
 """
 
@@ -21,6 +21,7 @@ from billing.core.states import UNSENT, NoticeKind, PaymentState, check_transiti
 from billing.errors import IllegalTransition
 from billing.lifecycle import notices
 from billing.lifecycle.moves import move, set_values
+from billing.lifecycle.receipts import number_receipts
 from billing.store.bulk import insert_new, update_rows
 from billing.store.events import about_payment, event, record
 from billing.store.models import payments
@@ -169,11 +170,12 @@ def open_payments(
 
 
 def book_paid(
-    tx: Tx, actor: str, now: datetime, run_id: str, rows: Sequence[_UnpaidRow]
+    tx: Tx, actor: str, now: datetime, booked_on: date, run_id: str, rows: Sequence[_UnpaidRow]
 ) -> tuple[list[_UnpaidRow], int]:
-    """Paid is paid, also late: from open and from uncollectible alike, each with its receipt.
+    """Paid is paid, also late: from open and from uncollectible alike, each with its numbered receipt.
 
-    Returns the payments that moved, and how many receipts were queued.
+    `booked_on` is the day of `now` in the business's zone. Returns the payments that moved, and how many
+    receipts were queued.
     """
     moved: set[int] = set()
     for state in (PaymentState.OPEN, PaymentState.UNCOLLECTIBLE):
@@ -190,20 +192,12 @@ def book_paid(
             attention="",
         )
     booked = [row for row in rows if row.id in moved]
+    number_receipts(tx, booked_on, sorted(moved))
     queued = notices.queue(
         tx, [notices.about_payment(NoticeKind.PAYMENT_RECEIVED, row, now) for row in booked]
     )
     record(tx, [about_payment(now, actor, EventAction.PAID, row) for row in booked])
     return booked, queued
-
-
-def mark_uncollectible(tx: Tx, actor: str, now: datetime, row: PaymentRef, days: int) -> bool:
-    """An open payment that stayed unpaid for `days`; returns whether it was still open."""
-    if not move(tx, [row.id], PaymentState.OPEN, PaymentState.UNCOLLECTIBLE, now, next_dun_on=None):
-        return False
-    plural = "" if days == 1 else "s"
-    record(tx, [about_payment(now, actor, EventAction.UNCOLLECTIBLE, row, f"unpaid for {days} day{plural}")])
-    return True
 
 
 def mark_unknown(tx: Tx, actor: str, now: datetime, row: PaymentInState, cause: str) -> bool:

@@ -20,12 +20,13 @@ from billing.core.reminders import ReminderSettings, first_reminder_on
 from billing.core.states import UNSENT, NoticeKind, SubscriptionStatus
 from billing.errors import UsageError
 from billing.lifecycle import notices
+from billing.lifecycle.dunning import BY_DUNNING, forget_pause, go_on, held_back, paid_up
 from billing.lifecycle.payments import void
 from billing.store.bulk import update_rows
 from billing.store.events import event, record
 from billing.store.models import payments, subscriptions
 from billing.store.rows import PaymentInState, PeriodRef, Subscription
-from billing.store.subscriptions import terms_of
+from billing.store.subscriptions import get, terms_of
 from billing.store.tx import Tx
 
 _S, _P = subscriptions.c, payments.c
@@ -35,6 +36,7 @@ class SubscriptionValues(TypedDict, total=False):
     """What a change of a subscription's status may set."""
 
     status: str
+    paused_by: str
     cancel_on: date | None
     next_period: int
     next_due_on: date | None
@@ -81,7 +83,9 @@ def pause(
 
     Returns how many notices were queued, or None if the subscription is not active any more.
     """
-    if not _set(tx, row, now, (SubscriptionStatus.ACTIVE,), status=SubscriptionStatus.PAUSED.value):
+    paused_by = BY_DUNNING if payment is not None else ""
+    status = SubscriptionStatus.PAUSED.value
+    if not _set(tx, row, now, (SubscriptionStatus.ACTIVE,), status=status, paused_by=paused_by):
         return None
     record(tx, [event(now, actor, EventAction.SUBSCRIPTION_PAUSED, reason, subscription_id=row.id)])
     # The key names the instant or the payment: a subscription may be paused many times.
@@ -96,10 +100,11 @@ def resume(
     row: Subscription,
     reminders: ReminderSettings,
     reason: str,
-) -> date:
-    """Billing goes on along the anchor from the next due date, which is returned; the pause is not billed.
+) -> Resumed:
+    """Billing goes on along the anchor from the next due date; the pause is not billed.
 
-    Raises UsageError if no period is left, or if the subscription is not paused any more.
+    Of what dunning held back, a period that covers today is charged, and an earlier one is not. Raises
+    UsageError if no period is left, or if the subscription is not paused any more.
     """
     terms = terms_of(row)
     period = max(row.next_period, terms.first_period(today))
@@ -112,6 +117,7 @@ def resume(
         now,
         (SubscriptionStatus.PAUSED,),
         status=SubscriptionStatus.ACTIVE.value,
+        paused_by="",
         next_period=period,
         next_due_on=due,
         next_remind_on=first_reminder_on(terms.interval, due, reminders),
@@ -120,7 +126,44 @@ def resume(
         raise UsageError(f"{row.reference} changed meanwhile; look at it again")
     detail = f"{reason}; next due {due}".removeprefix("; ")
     record(tx, [event(now, actor, EventAction.SUBSCRIPTION_RESUMED, detail, subscription_id=row.id)])
-    return due
+    forget_pause(tx, row.id)
+    held = held_back(tx, row.id)
+    covering = [each for each in held if each.due_on <= today <= each.period_end_on]
+    released = go_on(tx, actor, now, covering, "the pause is over")
+    passed = [each for each in held if each not in covering]
+    void(tx, actor, now, passed, "its period was over before the pause ended")
+    queued = _notify(tx, NoticeKind.SUBSCRIPTION_RESUMED, row, now, f"{now:%Y%m%dT%H%M%S}", None)
+    return Resumed(due, len(released), queued)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The next due date; how many payments that dunning had held back may be sent; notices queued."""
+
+    next_due_on: date
+    released: int
+    notices_queued: int
+
+
+def end_paid_pauses(
+    tx: Tx,
+    actor: str,
+    now: datetime,
+    today: date,
+    subscription_ids: Sequence[int],
+    reminders: ReminderSettings,
+) -> list[Resumed]:
+    """Resume those that dunning has paused, once every payment that led to it is paid.
+
+    One that has no period left stays as it is; a person is told of it.
+    """
+    resumed = []
+    for subscription_id in paid_up(tx, subscription_ids):
+        row = get(tx, subscription_id)
+        if terms_of(row).next_due_on(max(row.next_period, terms_of(row).first_period(today))) is None:
+            continue
+        resumed.append(resume(tx, actor, now, today, row, reminders, "what was open is paid"))
+    return resumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +194,14 @@ def cancel(
         now,
         (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED),
         status=SubscriptionStatus.CANCELLED.value,
+        paused_by="",
         cancel_on=min(row.cancel_on or today, today),
         next_due_on=None,
         next_remind_on=None,
     )
     if not done:
         return None
+    forget_pause(tx, row.id)
     voided = void(tx, actor, now, _unsent(tx, row.id), "its subscription was cancelled")
     queued = _tell_cancelled(tx, actor, now, row, today, reason, payment)
     return Cancelled(today, len(voided), queued)

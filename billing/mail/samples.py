@@ -8,11 +8,21 @@ from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any
 
-from billing.core.notices import DigestItem, NoticeFacts
+from billing.core.notices import DigestItem, NoticeFacts, OpenPayment
 from billing.core.states import NoticeKind
 
 SAMPLE_NOW = datetime(2026, 12, 3, 8, 0, tzinfo=UTC)
 ORDINARY = "ordinary"
+
+_LINK = "https://pay.example.com/checkout/recurring-payment/"
+_OPEN = (
+    OpenPayment(
+        "RB-K7WQ4T2M9XHC5PNA", 49_900_000, date(2026, 12, 6), f"{_LINK}b7c0a1e4-52f9-4c38-9a1d-6f2e8d90c413"
+    ),
+    OpenPayment(
+        "RB-D3VN8J6RZQ2YFB4E", 49_900_000, date(2027, 1, 6), f"{_LINK}0e9d7a56-11c4-4f0b-8b3a-2d5c6e7f8a90"
+    ),
+)
 
 _FACTS: Mapping[NoticeKind, Mapping[str, Any]] = MappingProxyType(
     {
@@ -22,9 +32,31 @@ _FACTS: Mapping[NoticeKind, Mapping[str, Any]] = MappingProxyType(
             "pay_url": None,
             "paid_on": date(2026, 12, 7),
             "next_due_on": date(2027, 1, 6),
+            "receipt_number": "2026-000123",
+            "company": "Okafor Studios Ltd",
+            "tax_id": "GB123456789",
+            "address": "12 Harbour Road\nBristol BS1 5DB",
+            "wallet_address": "0x71C7656EC7ab88b098defB751B7401B5f6d8976F",
         },
-        NoticeKind.PAYMENT_OVERDUE: {"days": 7, "final_on": date(2026, 12, 27), "final_action": "pause"},
-        NoticeKind.SUBSCRIPTION_PAUSED: {},
+        NoticeKind.PAYMENT_OVERDUE: {
+            "days": 7,
+            "final_on": date(2026, 12, 27),
+            "final_action": "pause",
+            "step": 3,
+            "steps": 4,
+            "asked_on": date(2026, 12, 6),
+            "last_reminder_on": date(2026, 12, 9),
+            "open_payments": _OPEN[:1],
+        },
+        NoticeKind.SUBSCRIPTION_PAUSED: {"resumes_when_paid": True, "open_payments": _OPEN},
+        NoticeKind.SUBSCRIPTION_RESUMED: {
+            "due_on": None,
+            "period_start": None,
+            "period_end": None,
+            "pay_url": None,
+            "marker": "",
+            "next_due_on": date(2027, 1, 6),
+        },
         NoticeKind.SUBSCRIPTION_CANCELLED: {
             "due_on": None,
             "period_start": None,
@@ -98,6 +130,17 @@ _CASES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "final_action": None,
             "last_day": None,
             "items": (),
+            "marker": "",
+            "step": None,
+            "steps": None,
+            "asked_on": None,
+            "last_reminder_on": None,
+            "open_payments": (),
+            "receipt_number": "",
+            "company": "",
+            "tax_id": "",
+            "address": "",
+            "wallet_address": "",
         },
     }
 )
@@ -113,6 +156,10 @@ _MORE: Mapping[NoticeKind, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "since yesterday": {"days": 1},
             "will be cancelled": {"final_action": "cancel"},
             "will be kept": {"final_action": "keep"},
+            "several are open": {"open_payments": _OPEN},
+            "the first": {"days": 1, "step": 1, "last_reminder_on": None},
+            "the last": {"days": 14, "step": 4},
+            "nothing will be done": {"final_on": None, "final_action": None},
         },
         NoticeKind.SUBSCRIPTION_PAUSED: {"by a person": {"due_on": None, "pay_url": None}},
         NoticeKind.SUBSCRIPTION_CANCELLED: {
@@ -154,7 +201,8 @@ def sample_letter(
         due_on=date(2026, 12, 6),
         period_start=date(2026, 12, 6),
         period_end=date(2027, 1, 5),
-        pay_url="https://pay.example.com/checkout/recurring-payment/b7c0a1e4-52f9-4c38-9a1d-6f2e8d90c413",
+        pay_url=_OPEN[0].pay_url,
+        marker=_OPEN[0].marker,
     )
     return replace(ordinary, **_FACTS[kind])
 

@@ -108,7 +108,13 @@ class Subscription(SQLModel, table=True):
     ends_on: date | None = None
     wallet_address: str | None = None
     locale: str | None = None
+    company: str = Field(default="", sa_column=_text_column("company"))
+    """For receipts, as are the next two: the buyer's company, tax number and postal address."""
+    tax_id: str = Field(default="", sa_column=_text_column("tax_id"))
+    address: str = Field(default="", sa_column=_text_column("address"))
     status: str = SubscriptionStatus.ACTIVE.value
+    paused_by: str = Field(default="", sa_column=_text_column("paused_by"))
+    """`dunning` for a pause that ends when what led to it is paid; else a person's own."""
     cancel_on: date | None = None
     """No period that is due on or after this date is planned (cancelled at the period's end)."""
     next_period: int
@@ -141,6 +147,7 @@ class Payment(SQLModel, table=True):
         CheckConstraint("state NOT IN ('held', 'parked') OR cause <> ''", name="ck_payments_cause"),
         CheckConstraint("state <> 'paid' OR paid_at IS NOT NULL", name="ck_payments_paid_at"),
         Index("ix_payments_state", "state", "id"),
+        Index("uq_payments_receipt", "receipt_number", unique=True),
         Index(
             "ix_payments_look",
             "looked_at",
@@ -202,8 +209,23 @@ class Payment(SQLModel, table=True):
     dunning_step: int = 0
     """Days after the due date of the last step taken; 0: none."""
     next_dun_on: date | None = None
+    told_by: str = Field(default="", sa_column=_text_column("told_by"))
+    """The dedupe key of the latest mail that told of its being overdue."""
+    led_to_pause: int = Field(default=0, sa_column=_number_column("led_to_pause"))
+    """1 while dunning's pause of its subscription waits for its being paid."""
+    receipt_number: str | None = None
+    """`2026-000123`: without gaps in the year in which it was booked."""
     created_at: datetime
     updated_at: datetime
+
+
+class ReceiptYear(SQLModel, table=True):
+    """The last receipt number that was given in a year."""
+
+    __tablename__ = "receipt_years"
+
+    year: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    last_number: int
 
 
 class Attempt(SQLModel, table=True):
@@ -319,6 +341,7 @@ subscriptions = SQLModel.metadata.tables["subscriptions"]
 payments = SQLModel.metadata.tables["payments"]
 attempts = SQLModel.metadata.tables["attempts"]
 notices = SQLModel.metadata.tables["notices"]
+receipt_years = SQLModel.metadata.tables["receipt_years"]
 runs = SQLModel.metadata.tables["runs"]
 events = SQLModel.metadata.tables["events"]
 identity = SQLModel.metadata.tables["identity"]

@@ -45,6 +45,11 @@ def _with_rows() -> Select[Any]:
             s.email,
             s.locale,
             s.status,
+            s.paused_by,
+            s.company,
+            s.tax_id,
+            s.address,
+            s.wallet_address,
             s.amount_micros.label("current_amount_micros"),
             s.anchor_on,
             s.interval_count,
@@ -64,6 +69,7 @@ def _with_rows() -> Select[Any]:
             p.paid_at,
             p.dunning_policy,
             p.looked_run_id,
+            p.receipt_number,
         )
         .outerjoin(subscriptions, s.id == _N.subscription_id)
         .outerjoin(payments, p.id == _N.payment_id)

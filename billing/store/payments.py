@@ -38,6 +38,7 @@ def planned_page(tx: Tx, today: date, after_id: int, limit: int) -> list[Planned
             subscriptions.c.email,
             subscriptions.c.wallet_address,
             subscriptions.c.status,
+            subscriptions.c.paused_by,
         )
         .join(subscriptions, subscriptions.c.id == _P.subscription_id)
         .where(_P.state == PaymentState.PLANNED.value, _P.due_on <= today, _P.id > after_id)

@@ -1,4 +1,4 @@
-"""What looking at the API needs to know and notes: reconciliation, settlement, dunning.
+"""What looking at the API needs to know and notes: reconciliation, settlement.
 
 Notes change no state: what does stands in `lifecycle`.
 """
@@ -16,7 +16,7 @@ from billing.core.reconciling import LostCreate
 from billing.core.states import PaymentState
 from billing.store.bulk import update_rows
 from billing.store.models import attempts, payments, subscriptions
-from billing.store.rows import LostPayment, OverduePayment, PaidPayment, UnpaidPayment
+from billing.store.rows import LostPayment, PaidPayment, UnpaidPayment
 from billing.store.tx import Tx
 
 _P = payments.c
@@ -294,34 +294,6 @@ def paid_among(tx: Tx, remote_ids: Sequence[str]) -> list[PaidPayment]:
         )
         rows += cast("list[PaidPayment]", list(tx.execute(query)))
     return rows
-
-
-def overdue_page(tx: Tx, today: date, run_id: str, after_id: int, limit: int) -> list[OverduePayment]:
-    """Open payments whose next dunning day has come and whose status this run has read; locked."""
-    s = subscriptions.c
-    query = (
-        select(payments, s.reference, s.email)
-        .join(subscriptions, s.id == _P.subscription_id)
-        .where(
-            _P.state == PaymentState.OPEN.value,
-            _P.next_dun_on <= today,
-            _P.looked_run_id == run_id,
-            _P.attention == "",
-            _P.id > after_id,
-        )
-        .order_by(_P.id)
-        .limit(limit)
-        .with_for_update(of=payments, skip_locked=True)
-    )
-    return cast("list[OverduePayment]", list(tx.execute(query)))
-
-
-def note_dunning(tx: Tx, payment_id: int, policy: str, step: int, next_on: date | None) -> None:
-    tx.execute(
-        update(payments)
-        .where(_P.id == payment_id, _P.state == PaymentState.OPEN.value)
-        .values(dunning_policy=policy, dunning_step=step, next_dun_on=next_on)
-    )
 
 
 _T = TypeVar("_T", int, str)

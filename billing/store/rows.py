@@ -59,6 +59,9 @@ class Payment(PaymentInState, Protocol):
     dunning_policy: str | None
     dunning_step: int
     next_dun_on: date | None
+    told_by: str
+    led_to_pause: int
+    receipt_number: str | None
     created_at: datetime
     updated_at: datetime
 
@@ -86,6 +89,28 @@ class OverduePayment(Payment, Protocol):
     payable_on: date
     reference: str
     email: str
+    told_state: str | None
+    """The state of the mail that told of it; None if there is none."""
+    told_message_id: str | None
+
+
+class HeldBack(PaymentInState, Protocol):
+    """A payment that was held because an earlier one was not paid."""
+
+    due_on: date
+    period_end_on: date
+    created_at: datetime
+
+
+class OwedPayment(PaymentInState, Protocol):
+    """A payment that a statement lists."""
+
+    marker: str
+    amount_micros: int
+    due_on: date
+    period_end_on: date
+    payable_on: date
+    remote_id: str
 
 
 class PlannedPayment(PaymentInState, PeriodRef, Protocol):
@@ -104,6 +129,7 @@ class PlannedPayment(PaymentInState, PeriodRef, Protocol):
     email: str
     wallet_address: str | None
     status: str
+    paused_by: str
 
 
 class UnpaidPayment(PaymentInState, PeriodRef, Protocol):
@@ -162,7 +188,11 @@ class Subscription(Calendar, Protocol):
     amount_micros: int
     wallet_address: str | None
     locale: str | None
+    company: str
+    tax_id: str
+    address: str
     status: str
+    paused_by: str
     next_period: int
     next_due_on: date | None
     next_remind_on: date | None
@@ -223,6 +253,11 @@ class NoticeWithRows(Notice, Calendar, Protocol):
     email: str
     locale: str | None
     status: str
+    paused_by: str
+    company: str
+    tax_id: str
+    address: str
+    wallet_address: str | None
     current_amount_micros: int
     next_period: int
     next_due_on: date | None
@@ -236,6 +271,7 @@ class NoticeWithRows(Notice, Calendar, Protocol):
     paid_at: datetime | None
     dunning_policy: str | None
     looked_run_id: str | None
+    receipt_number: str | None
 
 
 class Event(Protocol):

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from billing.core.dunning import (
     DunningPolicy,
     FinalAction,
+    Stage,
+    Told,
     decide_dunning,
     first_dunning_on,
     freeze_policy,
+    stage_of,
 )
 
 PAYABLE = date(2026, 3, 1)
@@ -94,8 +97,54 @@ def test_nothing_is_to_be_done_before_the_next_day_that_is_named(
 
 
 def test_the_final_action_wins_over_a_step_that_was_missed() -> None:
-    decision = decide_dunning(USUAL, PAYABLE, 0, day(300))
+    decision = decide_dunning(USUAL, PAYABLE, 14, day(300), Told.YES)
     assert (decision.final, decision.notice, decision.next_on) == (True, None, None)
+
+
+@pytest.mark.parametrize("overdue", [21, 22, 300])
+def test_nobody_is_paused_before_they_were_told(overdue: int) -> None:
+    """With no mail before it, a first one goes out, and the action waits a day; or until it went out."""
+    first = decide_dunning(USUAL, PAYABLE, 0, day(overdue), Told.NO)
+    assert (first.final, first.notice, first.next_on) == (False, overdue, day(overdue + 1))
+    for told in Told:  # later on the same day
+        again = decide_dunning(USUAL, PAYABLE, overdue, day(overdue), told)
+        assert (again.final, again.notice, again.next_on) == (False, None, day(overdue + 1))
+    waits = decide_dunning(USUAL, PAYABLE, overdue, day(overdue + 1), Told.WAITING)
+    assert (waits.final, waits.notice, waits.next_on) == (False, None, day(overdue + 2))
+    lost = decide_dunning(USUAL, PAYABLE, overdue, day(overdue + 1), Told.NO)
+    assert (lost.final, lost.notice) == (False, overdue + 1)
+    assert decide_dunning(USUAL, PAYABLE, overdue, day(overdue + 1), Told.YES).final
+
+
+@given(policies, st.integers(0, 60), st.integers(0, 60), st.sampled_from(Told))
+def test_the_final_action_needs_a_mail_of_an_earlier_day(
+    policy: DunningPolicy, last_step: int, overdue: int, told: Told
+) -> None:
+    decision = decide_dunning(policy, PAYABLE, last_step, day(overdue), told)
+    if decision.final:
+        assert told is Told.YES
+        assert last_step < overdue >= policy.final_after
+    else:
+        assert decision.next_on is not None
+        assert decision.next_on > day(overdue)
+
+
+@pytest.mark.parametrize(
+    ("steps", "at", "stage", "last"),
+    [
+        ((1, 3, 7, 14), 1, Stage(1, 4), False),
+        ((1, 3, 7, 14), 7, Stage(3, 4), False),
+        ((1, 3, 7, 14), 14, Stage(4, 4), True),
+        ((1, 3, 7, 14), 30, Stage(4, 4), True),
+        ((3, 7), 1, Stage(1, 2), False),
+        ((), 1, Stage(1, 1), True),
+    ],
+)
+def test_where_a_notice_stands_in_its_ladder(
+    steps: tuple[int, ...], at: int, stage: Stage, last: bool
+) -> None:
+    found = stage_of(DunningPolicy(steps, 21, FinalAction.PAUSE), at)
+    assert (found, found.is_last) == (stage, last)
 
 
 def test_a_step_that_was_taken_is_not_taken_again_on_the_same_day() -> None:
@@ -111,38 +160,40 @@ def test_a_payment_is_overdue_from_the_day_after_it_became_payable() -> None:
     st.lists(st.integers(1, 3660), max_size=8),
     st.integers(1, 3660),
     st.sampled_from(FinalAction),
-    st.integers(-40, 4000),
+    st.integers(1, 4000),
 )
-def test_a_frozen_policy_fits_before_the_next_due_date(
-    days_after: list[int], final_after: int, action: FinalAction, room: int
+def test_a_frozen_policy_ends_before_the_next_due_date_or_after_a_week(
+    days_after: list[int], final_after: int, action: FinalAction, period: int
 ) -> None:
-    policy = freeze_policy(days_after, final_after, action, room)
+    policy = freeze_policy(days_after, final_after, action, period)
     assert 1 <= policy.final_after <= final_after
-    # A period of one day, or a payment that was charged late, leaves no room: the very next day ends it.
-    assert policy.final_after <= room - 1 or policy.final_after == 1
+    assert policy.final_after in (final_after, 7, period - 1)
+    assert policy.final_after >= min(7, final_after)
     assert policy.steps == tuple(sorted({d for d in days_after if d < policy.final_after}))
     assert policy.final_action is action
 
 
 @pytest.mark.parametrize(
-    ("room", "steps", "final"),
+    ("period", "steps", "final"),
     [
+        (365, (1, 3, 7, 14), 21),
         (31, (1, 3, 7, 14), 21),
         (22, (1, 3, 7, 14), 21),
         (21, (1, 3, 7, 14), 20),
         (14, (1, 3, 7), 13),
-        (7, (1, 3), 6),
-        (3, (1,), 2),
-        (2, (), 1),
-        (1, (), 1),
-        (0, (), 1),
-        (-5, (), 1),
+        (10, (1, 3, 7), 9),
+        (7, (1, 3), 7),
+        (1, (1, 3), 7),
     ],
 )
-def test_the_usual_policy_in_periods_of_some_lengths(room: int, steps: tuple[int, ...], final: int) -> None:
-    assert freeze_policy([14, 1, 7, 3, 3], 21, FinalAction.KEEP, room) == DunningPolicy(
+def test_the_usual_policy_in_periods_of_some_lengths(period: int, steps: tuple[int, ...], final: int) -> None:
+    assert freeze_policy([14, 1, 7, 3, 3], 21, FinalAction.KEEP, period) == DunningPolicy(
         steps, final, FinalAction.KEEP
     )
+
+
+def test_a_smaller_number_of_the_operator_s_is_honoured() -> None:
+    assert freeze_policy([1, 3, 7], 2, FinalAction.PAUSE, 30) == DunningPolicy((1,), 2, FinalAction.PAUSE)
 
 
 @given(policies)

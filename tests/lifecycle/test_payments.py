@@ -9,6 +9,7 @@ import pytest
 from billing.core.reconciling import PROOF
 from billing.core.states import TRANSITIONS, PaymentState
 from billing.errors import IllegalTransition
+from billing.lifecycle import dunning
 from billing.lifecycle import payments as verbs
 from billing.store.connection import Database
 from billing.store.models import payments as table
@@ -32,14 +33,14 @@ MOVES: dict[str, tuple[Verb, set[str], str, str, str]] = {
         "over the limit",
     ),
     "book_paid": (
-        lambda tx, row: verbs.book_paid(tx, ACTOR, LATER, "run-1", [row])[0],
+        lambda tx, row: verbs.book_paid(tx, ACTOR, LATER, TODAY, "run-1", [row])[0],
         {"open", "uncollectible"},
         "paid",
         "paid",
         "",
     ),
     "mark_uncollectible": (
-        lambda tx, row: verbs.mark_uncollectible(tx, ACTOR, LATER, row, 30),
+        lambda tx, row: dunning.mark_uncollectible(tx, ACTOR, LATER, row, 30),
         {"open"},
         "uncollectible",
         "uncollectible",

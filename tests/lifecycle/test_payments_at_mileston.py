@@ -10,7 +10,7 @@ from billing.core.event_text import EventAction
 from billing.core.reconciling import VANISHED
 from billing.core.states import NoticeKind, PaymentState
 from billing.errors import IllegalTransition
-from billing.lifecycle import notices
+from billing.lifecycle import dunning, notices
 from billing.lifecycle import payments as verbs
 from billing.lifecycle.payments import Found
 from billing.store.connection import Database
@@ -140,7 +140,7 @@ def test_what_a_cycle_found_first_is_not_resolved_a_second_time(db: Database) ->
 def test_what_is_paid_has_its_receipt_and_is_not_dunned_any_more(db: Database, state: str) -> None:
     (row,) = read_payments(db, state, next_dun_on=TODAY, attention="look at it", payable_on=TODAY)
     with db.transaction() as tx:
-        assert verbs.book_paid(tx, ACTOR, LATER, "run-7", [row]) == ([row], 1)
+        assert verbs.book_paid(tx, ACTOR, LATER, TODAY, "run-7", [row]) == ([row], 1)
     after = payment_of(db, row.id)
     assert (after.paid_at, after.looked_at, after.looked_run_id) == (LATER, LATER, "run-7")
     assert (after.next_dun_on, after.attention) == (None, "")
@@ -151,8 +151,8 @@ def test_of_many_only_those_that_were_still_unpaid_are_booked(db: Database) -> N
     rows = read_payments(db, "open", "open", "uncollectible", "paid")
     with db.transaction() as tx:
         tx.execute(table.update().where(table.c.id == rows[1].id).values(state="void"))
-        assert verbs.book_paid(tx, ACTOR, LATER, "run-1", rows) == ([rows[0], rows[2]], 2)
-        assert verbs.book_paid(tx, ACTOR, LATER, "run-1", []) == ([], 0)
+        assert verbs.book_paid(tx, ACTOR, LATER, TODAY, "run-1", rows) == ([rows[0], rows[2]], 2)
+        assert verbs.book_paid(tx, ACTOR, LATER, TODAY, "run-1", []) == ([], 0)
     assert [row.state for row in rows_of(db, table)] == ["paid", "void", "paid", "paid"]
     assert [line.payment_id for line in log_of(db)] == [rows[0].id, rows[2].id]
     assert [notice[2] for notice in outbox_of(db)] == [rows[0].id, rows[2].id]
@@ -163,7 +163,7 @@ def test_a_receipt_that_was_ever_queued_is_not_queued_again(db: Database) -> Non
     with db.transaction() as tx:
         receipt = notices.about_payment(NoticeKind.PAYMENT_RECEIVED, row, NOW)
         assert notices.queue(tx, [receipt]) == 1
-        assert verbs.book_paid(tx, ACTOR, LATER, "run-1", [row]) == ([row], 0)
+        assert verbs.book_paid(tx, ACTOR, LATER, TODAY, "run-1", [row]) == ([row], 0)
     assert payment_of(db, row.id).state == "paid"
     assert len(outbox_of(db)) == 1
 
@@ -171,7 +171,7 @@ def test_a_receipt_that_was_ever_queued_is_not_queued_again(db: Database) -> Non
 def test_what_is_given_up_is_not_dunned_any_more(db: Database) -> None:
     (row,) = read_payments(db, "open", next_dun_on=TODAY)
     with db.transaction() as tx:
-        assert verbs.mark_uncollectible(tx, ACTOR, LATER, row, 1)
+        assert dunning.mark_uncollectible(tx, ACTOR, LATER, row, 1)
     assert payment_of(db, row.id).next_dun_on is None
     assert log_of(db)[0].detail == "unpaid for 1 day"
 

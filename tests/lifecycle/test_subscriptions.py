@@ -147,7 +147,7 @@ def test_after_a_pause_the_schedule_goes_on_from_the_next_due_date(
 ) -> None:
     row = read_subscription(db, "paused", next_remind_on=None)
     with db.transaction() as tx:
-        due = verbs.resume(tx, ACTOR, LATER, today, row, REMINDERS, "back")
+        due = verbs.resume(tx, ACTOR, LATER, today, row, REMINDERS, "back").next_due_on
     after = subscription_of(db)
     assert (after.status, after.next_period, after.next_due_on) == ("active", period, due)
     assert due == date.fromisoformat(due_on)

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 from billing.core.reconciling import LostCreate
 from billing.core.states import PaymentState as S
 from billing.lifecycle import payments as verbs
-from billing.store import payments, remote_checks
+from billing.store import overdue, payments, remote_checks
 from billing.store.connection import Database
 from billing.store.models import attempts
 from billing.store.models import payments as table
@@ -238,16 +238,16 @@ def test_what_is_overdue_was_read_as_unpaid_in_this_very_run(
     usual: dict[str, Any] = {"remote_id": "a", "next_dun_on": TODAY, "looked_run_id": "run-1"}
     payment = ledger.add(**(usual | changes))
     with ledger.db.transaction() as tx:
-        rows = remote_checks.overdue_page(tx, TODAY, "run-1", 0, 9)
+        rows = overdue.overdue_page(tx, TODAY, "run-1", 0, 9)
         assert [row.id for row in rows] == ([payment] if comes else [])
-        assert remote_checks.overdue_page(tx, TODAY, "run-1", payment, 9) == []
+        assert overdue.overdue_page(tx, TODAY, "run-1", payment, 9) == []
 
 
 def test_a_step_of_dunning_is_noted_while_the_payment_is_open(ledger: Ledger) -> None:
     open_, paid = ledger.add(remote_id="a"), ledger.add("paid", remote_id="b")
     with ledger.db.transaction() as tx:
         for payment in (open_, paid):
-            remote_checks.note_dunning(tx, payment, '[[1], 5, "keep"]', 1, TODAY + DAY)
+            overdue.note_dunning(tx, payment, '[[1], 5, "keep"]', 1, TODAY + DAY)
     row = row_of(ledger.db, open_)
     assert (row.dunning_policy, row.dunning_step, row.next_dun_on) == ('[[1], 5, "keep"]', 1, TODAY + DAY)
     assert row_of(ledger.db, paid).dunning_step == 0
@@ -266,7 +266,7 @@ def test_a_worker_skips_what_another_judges_without_waiting(ledger: Ledger, scan
         found = (
             remote_checks.lost_page(tx, 0, limit)
             if scan == "lost"
-            else remote_checks.overdue_page(tx, TODAY, "run-1", 0, limit)
+            else overdue.overdue_page(tx, TODAY, "run-1", 0, limit)
         )
         return [row.id for row in found]
 

@@ -12,7 +12,7 @@ from sqlalchemy import insert
 from billing.core.event_text import EventAction
 from billing.core.states import NoticeKind
 from billing.lifecycle import notices as outbox
-from billing.store import events, notices, payments, remote_checks, rows, runs, subscriptions
+from billing.store import events, notices, overdue, payments, remote_checks, rows, runs, subscriptions
 from billing.store.connection import Database
 from billing.store.models import attempts
 from billing.store.models import runs as run_table
@@ -33,7 +33,9 @@ QUERIES: list[tuple[type, Callable[[Any], Any]]] = [
     ),
     (rows.UnpaidPayment, lambda tx: remote_checks.unpaid_page(tx, LATER, START, 9)),
     (rows.PaidPayment, lambda tx: remote_checks.paid_among(tx, ["paid"])),
-    (rows.OverduePayment, lambda tx: remote_checks.overdue_page(tx, TODAY, "run-1", 0, 9)),
+    (rows.OverduePayment, lambda tx: overdue.overdue_page(tx, TODAY, "run-1", 0, 9)),
+    (rows.OverduePayment, lambda tx: overdue.overdue_of(tx, TODAY, "run-1", [1])),
+    (rows.OwedPayment, lambda tx: overdue.owed_by(tx, [1])[1]),
     (rows.DueSubscription, lambda tx: subscriptions.due_page(tx, TODAY, 9)),
     (rows.DueSubscription, lambda tx: subscriptions.remind_page(tx, TODAY, 9)),
     (rows.DueSubscription, lambda tx: subscriptions.active_page(tx, 0, 9)),
