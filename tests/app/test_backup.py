@@ -67,8 +67,8 @@ def test_a_restored_copy_looks_before_it_sends(billed: Business, tmp_path: Path)
 
     assert sum(charged.values()) == 4  # ada and bob, March and April
     assert Counter(billed.due_dates(live=False)) == charged
-    # March is overdue by now; that nothing is unknown, planned or parked any more is what counts.
-    assert {payment["state"] for payment in billed.payments()} == {"open", "uncollectible"}
+    # Nothing is unknown, planned or parked any more; and nobody is given up on the day of a first reminder.
+    assert {payment["state"] for payment in billed.payments()} == {"open"}
     assert copied_at(database_of(billed)) is None
     assert billed.billing("events", "export").stdout.count("database_restored,it is a restored backup") == 1
 
@@ -165,8 +165,8 @@ def test_a_person_may_say_that_a_database_came_back(
     for _ in range(4):
         billed.run("2026-04-01")
     assert Counter(billed.due_dates(live=False)) == charged
-    # March is overdue by now; that nothing is unknown, planned or parked any more is what counts.
-    assert {payment["state"] for payment in billed.payments()} == {"open", "uncollectible"}
+    # Nothing is unknown, planned or parked any more; and nobody is given up on the day of a first reminder.
+    assert {payment["state"] for payment in billed.payments()} == {"open"}
 
 
 def test_the_word_of_a_person_goes_into_the_log(billed: Business) -> None:

@@ -83,12 +83,13 @@ def test_only_an_active_subscription_is_paused(db: Database, status: str) -> Non
     assert outbox(db) == []
 
 
-def test_a_subscriber_is_told_of_every_pause(db: Database) -> None:
+def test_a_subscriber_is_told_of_every_pause_and_of_its_end(db: Database) -> None:
     a_subscription(db)
     decisions.pause(db, "acme", NOW, "")
     resume(db)
     decisions.pause(db, "acme", NOW + DAY, "")
-    assert len(outbox(db)) == 2
+    kinds = [notice.kind for notice in outbox(db)]
+    assert kinds == ["subscription_paused", "subscription_resumed", "subscription_paused"]
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,8 @@ def test_a_notice_of_a_pause_that_is_over_is_superseded(room: Mailroom, clock: C
             await room.cycle()
             words = {row.kind: (row.state, row.server_reply) for row in room.notices()}
             assert words["subscription_paused"] == ("superseded", "the subscription is active again")
-            assert words["next_payment_due"][0] == "sent"
-            assert len(server.mailbox) == 1
+            assert words["next_payment_due"][0] == words["subscription_resumed"][0] == "sent"
+            assert len(server.mailbox) == 2
 
     asyncio.run(main())
 

@@ -10,7 +10,7 @@ from billing.core.event_text import EventAction
 from billing.core.reconciling import VANISHED
 from billing.core.states import NoticeKind, PaymentState
 from billing.errors import IllegalTransition
-from billing.lifecycle import dunning, notices
+from billing.lifecycle import notices
 from billing.lifecycle import payments as verbs
 from billing.lifecycle.payments import Found
 from billing.store.connection import Database
@@ -166,14 +166,6 @@ def test_a_receipt_that_was_ever_queued_is_not_queued_again(db: Database) -> Non
         assert verbs.book_paid(tx, ACTOR, LATER, TODAY, "run-1", [row]) == ([row], 0)
     assert payment_of(db, row.id).state == "paid"
     assert len(outbox_of(db)) == 1
-
-
-def test_what_is_given_up_is_not_dunned_any_more(db: Database) -> None:
-    (row,) = read_payments(db, "open", next_dun_on=TODAY)
-    with db.transaction() as tx:
-        assert dunning.mark_uncollectible(tx, ACTOR, LATER, row, 1)
-    assert payment_of(db, row.id).next_dun_on is None
-    assert log_of(db)[0].detail == "unpaid for 1 day"
 
 
 # -- flags ---------------------------------------------------------------------------------------------

@@ -218,41 +218,6 @@ def test_a_payment_stands_for_another_remote_payment_only_if_nobody_was_faster(l
     assert row_of(ledger.db, payment).remote_id == "new"
 
 
-@pytest.mark.parametrize(
-    ("changes", "comes"),
-    [
-        ({}, True),
-        ({"next_dun_on": TODAY - DAY}, True),
-        ({"next_dun_on": TODAY + DAY}, False),
-        ({"next_dun_on": None}, False),
-        ({"looked_run_id": "run-0"}, False),  # not read in this cycle: never dun blindly
-        ({"looked_run_id": None}, False),
-        ({"attention": "it vanished"}, False),
-        ({"state": "paid"}, False),
-        ({"state": "uncollectible"}, False),
-    ],
-)
-def test_what_is_overdue_was_read_as_unpaid_in_this_very_run(
-    ledger: Ledger, changes: dict[str, Any], comes: bool
-) -> None:
-    usual: dict[str, Any] = {"remote_id": "a", "next_dun_on": TODAY, "looked_run_id": "run-1"}
-    payment = ledger.add(**(usual | changes))
-    with ledger.db.transaction() as tx:
-        rows = overdue.overdue_page(tx, TODAY, "run-1", 0, 9)
-        assert [row.id for row in rows] == ([payment] if comes else [])
-        assert overdue.overdue_page(tx, TODAY, "run-1", payment, 9) == []
-
-
-def test_a_step_of_dunning_is_noted_while_the_payment_is_open(ledger: Ledger) -> None:
-    open_, paid = ledger.add(remote_id="a"), ledger.add("paid", remote_id="b")
-    with ledger.db.transaction() as tx:
-        for payment in (open_, paid):
-            overdue.note_dunning(tx, payment, '[[1], 5, "keep"]', 1, TODAY + DAY)
-    row = row_of(ledger.db, open_)
-    assert (row.dunning_policy, row.dunning_step, row.next_dun_on) == ('[[1], 5, "keep"]', 1, TODAY + DAY)
-    assert row_of(ledger.db, paid).dunning_step == 0
-
-
 @pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("scan", ["lost", "overdue"])
 def test_a_worker_skips_what_another_judges_without_waiting(ledger: Ledger, scan: str) -> None:
