@@ -9,6 +9,7 @@ from datetime import date, datetime
 from billing.config import Settings
 from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import mismatch
+from billing.core.remote_status import is_same_id
 from billing.core.states import UNSENT, NoticeState, PaymentState, SubscriptionStatus
 from billing.cycle.context import Gateway
 from billing.cycle.sweep import is_ours
@@ -105,11 +106,33 @@ def release(db: Database, payment_ids: list[int], now: datetime, reason: str) ->
                 raise UsageError(
                     f"payment {row.id} is {row.state}; only held, rejected and parked ones can be released"
                 )
+            _refuse_charged_days(tx, row)
         uncertain_through = restored_on(tx)
         for row in rows:
             if not verbs.release(tx, actor(), now, row, reason, uncertain_through):
                 raise UsageError(_MEANWHILE.format(row.id))
     return rows
+
+
+def _refuse_charged_days(tx: Tx, row: PaymentOfSubscription) -> None:
+    """A rejected payment does not count as charged: terms that were changed since may have taken its days."""
+    if row.state != PaymentState.REJECTED:
+        return  # what charges those days was decided on with this one in view
+    other = payments.charging(tx, row.subscription_id, row.due_on, row.period_end_on, row.id)
+    if other is not None:
+        raise UsageError(
+            f"payment {row.id} is for {row.due_on} to {row.period_end_on}, and payment {other.id} charges "
+            f"{other.due_on} to {other.period_end_on} already: void payment {row.id}"
+        )
+
+
+def dismiss(db: Database, payment_id: int, now: datetime, reason: str) -> None:
+    """A person has seen to what a payment was flagged for. Raises UsageError if it is not flagged."""
+    with db.transaction() as tx:
+        row = find_payment(tx, payment_id)
+        if not row.attention:
+            raise UsageError(f"payment {payment_id} is not flagged; `billing payments show {payment_id}`")
+        verbs.dismiss(tx, actor(), now, row, reason)
 
 
 async def void(db: Database, gateway: Gateway | None, payment_id: int, now: datetime, reason: str) -> None:
@@ -133,28 +156,44 @@ async def void(db: Database, gateway: Gateway | None, payment_id: int, now: date
 async def _delete_remote(gateway: Gateway, row: PaymentOfSubscription) -> None:
     """Delete a payment's own record and its doubles, each only if it is ours and exactly unpaid.
 
-    Raises UsageError before anything is deleted if one is not, and if one is still there afterwards.
+    Each is looked at right before, and looked for right after: it may be paid at any moment. Raises
+    UsageError if one is not what may be deleted, or is still there afterwards.
     """
-    own = await gateway.get(row.remote_id or "")
-    listed = [each for each in await gateway.list(_LISTED) if each.remote_id != row.remote_id]
-    doubles = [each for each in listed if is_ours(row, each)]
-    there = [each for each in (own, *doubles) if each is not None]
-    if any(each.paid for each in there):
-        raise UsageError(f"payment {row.id} was paid meanwhile; the next cycle books it")
+    own_id = row.remote_id or ""
+    listed = await gateway.list(_LISTED)
+    shown = next((each for each in listed if each.remote_id == own_id), None)
+    own = await gateway.get(own_id)
+    if own is None and shown is not None:
+        raise UsageError(
+            f"Mileston lists the record {own_id} of payment {row.id}, and says that there is none: try again "
+            "later, or delete it there"
+        )
+    doubles = [each for each in listed if is_ours(row, each) and not is_same_id(each.remote_id, own_id)]
+    there = [each for each in (own, shown, *doubles) if each is not None]
     for each in there:
-        if each.status is not RemoteStatus.UNPAID or not is_ours(row, each):
+        _refuse_what_is_not_unpaid(row, each)
+    for remote_id in dict.fromkeys(each.remote_id for each in (*doubles, *([own] if own else []))):
+        fresh = await gateway.get(remote_id)
+        if fresh is None:
+            continue
+        _refuse_what_is_not_unpaid(row, fresh)
+        await gateway.delete(remote_id)
+        if await gateway.get(remote_id) is not None:
             raise UsageError(
-                f"the record {each.remote_id} at Mileston is not an unpaid record of exactly payment "
-                f"{row.id} (its amount, e-mail, date or status differs), so it is not deleted; delete it "
-                "there, then void the payment again"
-            )
-    for each in there:
-        await gateway.delete(each.remote_id)
-        if await gateway.get(each.remote_id) is not None:
-            raise UsageError(
-                f"Mileston accepted the deletion of {each.remote_id} and still shows it; payment {row.id} is "
+                f"Mileston accepted the deletion of {remote_id} and still shows it; payment {row.id} is "
                 "not voided: try again later, or delete it there"
             )
+
+
+def _refuse_what_is_not_unpaid(row: PaymentOfSubscription, remote: RemotePayment) -> None:
+    if remote.paid:
+        raise UsageError(f"payment {row.id} was paid meanwhile; the next cycle books it")
+    if remote.status is not RemoteStatus.UNPAID or not is_ours(row, remote):
+        raise UsageError(
+            f"the record {remote.remote_id} at Mileston is not an unpaid record of exactly payment "
+            f"{row.id} (its amount, e-mail, date or status differs), so it is not deleted; delete it "
+            "there, then void the payment again"
+        )
 
 
 async def resolve(

@@ -118,6 +118,16 @@ def _released(count: int, amount_micros: int) -> str:
 
 
 @app.command()
+def dismiss(payment_id: IdArgument, config: ConfigOption = None, reason: GivenReason = "") -> None:
+    """Say that you have seen to what a payment was flagged for; nothing else of it changes."""
+    from billing.app.runtime import utc_now
+
+    with store(config) as (_, db):
+        decisions.dismiss(db, payment_id, utc_now(), reason)
+    print(f"payment {payment_id} is no longer flagged")
+
+
+@app.command()
 def void(payment_id: IdArgument, config: ConfigOption = None, reason: GivenReason = "") -> None:
     """Never charge a payment; an open one is deleted at Mileston."""
     from billing.app.runtime import utc_now

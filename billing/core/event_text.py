@@ -35,6 +35,7 @@ class EventAction(StrEnum):
     REPLACED = "replaced"
     DUPLICATE_DELETED = "duplicate_deleted"
     ATTENTION = "attention"
+    DISMISSED = "dismissed"
     VANISHED = "vanished"
     PAID = "paid"
     OVERDUE = "overdue"
@@ -80,6 +81,7 @@ SENTENCES: dict[EventAction, str] = {
     _A.REPLACED: "{it} now stands for another remote payment: {detail}",
     _A.DUPLICATE_DELETED: "an unpaid duplicate of {it} was deleted at Mileston: {detail}",
     _A.ATTENTION: "{it} was flagged for a person: {detail}",
+    _A.DISMISSED: "a person saw to what {it} was flagged for: {detail}",
     _A.VANISHED: "{it} is no longer found at Mileston: {detail}",
     _A.PAID: "{it} was found to be paid",
     _A.OVERDUE: "{it} was overdue: {detail}",

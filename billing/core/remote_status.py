@@ -74,6 +74,11 @@ def _own_letters(label: str) -> str:
         return label
 
 
+def is_same_id(one: str, other: str) -> bool:
+    """Whether two ids may name one record: an API may write an id in other letters in a list than alone."""
+    return one.casefold() == other.casefold()
+
+
 def may_delete(remote: RemotePayment, ours: OurPayment, kept_id: str | None, *, known_paid: bool) -> bool:
     """Whether the program may delete a record by itself: only a proved double. See `why_keep`."""
     return not why_keep(remote, ours, kept_id, known_paid=known_paid)
@@ -87,7 +92,7 @@ def why_keep(remote: RemotePayment, ours: OurPayment, kept_id: str | None, *, kn
     """
     if not remote.remote_id:
         return "it has no usable id"
-    if not kept_id or kept_id == remote.remote_id:
+    if not kept_id or is_same_id(kept_id, remote.remote_id):
         return "no other record stands for its payment"
     if remote.marker != ours.marker:
         return "it does not bear the payment number"

@@ -146,6 +146,7 @@ def judge_all(ctx: Context, seen: Observation) -> None:
 def _apply(tx: Tx, ctx: Context, judged: Sequence[tuple[LostPayment, Verdict]]) -> None:
     """Store the verdicts of one page. A parked payment is only ever adopted: a person may do the rest."""
     now = ctx.clock()
+    judged = _with_ids_of_their_own(tx, judged)
     _adopt(tx, ctx, [(row, v) for row, v in judged if v.finding is Finding.ADOPT], now)
     unknown = [(row, v) for row, v in judged if row.state == PaymentState.UNKNOWN]
     waiting = (Finding.LOOK_AGAIN, Finding.UNPROVED)
@@ -168,6 +169,31 @@ def _apply(tx: Tx, ctx: Context, judged: Sequence[tuple[LostPayment, Verdict]]) 
             _absent(tx, ctx, row, verdict, now)
         elif verdict.finding is Finding.PARK:
             _park(tx, ctx, row, _cause(tx, row, verdict), now)
+
+
+def _with_ids_of_their_own(
+    tx: Tx, judged: Sequence[tuple[LostPayment, Verdict]]
+) -> list[tuple[LostPayment, Verdict]]:
+    """An API may use an id again. What a void payment had is free; another's record is left to a person."""
+    ids = {v.remote.remote_id: row.id for row, v in judged if v.finding is Finding.ADOPT and v.remote}
+    taken = remote_checks.holders(tx, list(ids)) if ids else {}
+    lifecycle.free_ids(tx, [key for key, holder in taken.items() if holder.state == PaymentState.VOID])
+    others = {
+        key: holder.id
+        for key, holder in taken.items()
+        if holder.state != PaymentState.VOID and holder.id != ids[key]
+    }
+    return [
+        (row, _of_another(v, others[v.remote.remote_id]))
+        if v.finding is Finding.ADOPT and v.remote and v.remote.remote_id in others
+        else (row, v)
+        for row, v in judged
+    ]
+
+
+def _of_another(verdict: Verdict, holder: int) -> Verdict:
+    cause = f"the record that bears its payment number has the id of payment {holder}"
+    return Verdict(Finding.PARK, cause=cause)
 
 
 def _cause(tx: Tx, row: LostPayment, verdict: Verdict) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from billing.cycle.context import Context
-from billing.lifecycle import notices, sending
+from billing.lifecycle import clock, notices, sending
 
 _PAGE = 500
 
@@ -20,6 +20,8 @@ async def recover(ctx: Context) -> None:
             found = sending.recover(tx, ctx.actor, ctx.clock(), ctx.exclusive, _PAGE)
         if found < _PAGE:
             break
+    with ctx.db.transaction() as tx:
+        clock.set_clock_right(tx, ctx.clock())
     quiet = timedelta(seconds=ctx.settings.reconcile.quiet_seconds)
     with ctx.db.transaction() as tx:
         sending.expire_proofs(tx, ctx.actor, ctx.clock(), ctx.clock() - quiet)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from billing.core.money import format_amount
 from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import VANISHED
-from billing.core.remote_status import status_for
+from billing.core.remote_status import same_address, status_for
 from billing.cycle.context import Context
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
@@ -114,6 +114,8 @@ def apply_looks(tx: Tx, ctx: Context, looked: Sequence[tuple[UnpaidPayment, Remo
 
 def unclear(row: UnpaidPayment, remote: RemotePayment) -> str:
     """Why a record settles nothing, or ''."""
+    if remote.marker != row.marker and remote.email and not same_address(remote.email, row.email):
+        return f"the record {row.remote_id} is another's: neither its name nor its e-mail is this payment's"
     if remote.paid and remote.amount_micros != row.amount_micros:
         told = "an unreadable amount"
         if remote.amount_micros is not None:

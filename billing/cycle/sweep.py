@@ -12,7 +12,7 @@ from datetime import timedelta
 from billing.core.event_text import EventAction
 from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import choose, mismatch
-from billing.core.remote_status import OurPayment, why_keep
+from billing.core.remote_status import OurPayment, is_same_id, why_keep
 from billing.core.states import UNSENT, PaymentState
 from billing.cycle.context import Context
 from billing.cycle.observation import Observation
@@ -37,7 +37,7 @@ async def sweep(ctx: Context, seen: Observation) -> None:
         if row.remote_id is None:
             _note_unexpected(ctx, row)
         elif row.state not in (PaymentState.UNKNOWN, PaymentState.PARKED):
-            extras = [remote for remote in remotes if remote.remote_id != row.remote_id]
+            extras = [remote for remote in remotes if not is_same_id(remote.remote_id, row.remote_id)]
             if extras:
                 await _sweep_extras(ctx, row, row.remote_id, extras, seen.by_id.get(row.remote_id))
             if row.state == PaymentState.VOID and row.remote_id in seen.by_id and not row.attention:
@@ -190,6 +190,8 @@ async def _delete(ctx: Context, row: LostPayment, kept: str, remote_id: str) -> 
         fresh = await ctx.gateway.get(remote_id)
         if fresh is None or why_keep(fresh, ours, kept, known_paid=False):
             return
+        if not is_same_id(fresh.remote_id, remote_id):
+            return  # it answers by another name, perhaps that of the one that counts
         ctx.checkpoint("sweep.before-delete")
         if ctx.clock() > look_holds_until:
             return  # this process slept, and meanwhile it may have been paid; the next run looks again

@@ -149,6 +149,7 @@ def open_payments(
         lease_until=None,
         next_look_at=None,
         cause="",
+        attention="",
         updated_at=now,
     )
     if moved != len(found):
@@ -189,7 +190,6 @@ def book_paid(
             looked_at=now,
             looked_run_id=run_id,
             next_dun_on=None,
-            attention="",
         )
     booked = [row for row in rows if row.id in moved]
     number_receipts(tx, booked_on, sorted(moved))
@@ -330,6 +330,20 @@ def flag(
         return False
     record(tx, [about_payment(now, actor, action, row, attention)])
     return True
+
+
+def free_ids(tx: Tx, remote_ids: Sequence[str]) -> None:
+    """Void payments forget ids that the API uses again."""
+    if remote_ids:
+        void = (_P.state == PaymentState.VOID.value) & _P.remote_id.in_(remote_ids)
+        tx.execute(update(payments).where(void).values(remote_id=None))
+
+
+def dismiss(tx: Tx, actor: str, now: datetime, row: Payment, reason: str) -> None:
+    """A person has seen to what it was flagged for."""
+    set_values(tx, row.id, now, attention="")
+    detail = f"{row.attention}; {reason}".removesuffix("; ")
+    record(tx, [about_payment(now, actor, EventAction.DISMISSED, row, detail)])
 
 
 def flag_vanished(tx: Tx, actor: str, now: datetime, row: PaymentRef) -> bool:

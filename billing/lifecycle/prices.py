@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 
 from billing.core.event_text import EventAction
 from billing.core.money import format_amount
+from billing.core.periods import Interval, Unit
 from billing.core.states import UNSENT
 from billing.store.events import about_payment, record
 from billing.store.models import payments
@@ -17,6 +18,8 @@ from billing.store.rows import PaymentInState, PlannedPayment
 from billing.store.tx import Tx
 
 _P = payments.c
+_CLAMPED_DAYS = 3
+"""A month has up to three days more than February."""
 
 
 class _Priced(PaymentInState, Protocol):
@@ -28,12 +31,23 @@ class _Priced(PaymentInState, Protocol):
 
 def reprice(tx: Tx, actor: str, now: datetime, subscription_id: int, amount_micros: int) -> list[str]:
     """A new price is agreed; returns a sentence for each payment that takes it."""
+    rows = tx.execute(_unsent(subscription_id).where(_P.amount_micros != amount_micros).with_for_update())
+    return _take(tx, actor, now, list(rows), amount_micros)
+
+
+def kept_prices(tx: Tx, subscription_id: int) -> list[str]:
+    """A sentence for each payment that is not at Mileston and keeps the price of its own period."""
+    return [
+        f"the {row.state} payment due {row.due_on} keeps {format_amount(row.amount_micros)} USDC: its period "
+        "is of the interval before"
+        for row in tx.execute(_unsent(subscription_id))
+    ]
+
+
+def _unsent(subscription_id: int) -> Select[Any]:
+    columns = (_P.id, _P.subscription_id, _P.amount_micros, _P.state, _P.due_on)
     unsent = (_P.subscription_id == subscription_id) & _P.state.in_([state.value for state in UNSENT])
-    query = select(_P.id, _P.subscription_id, _P.amount_micros, _P.state, _P.due_on).where(
-        unsent, _P.amount_micros != amount_micros
-    )
-    rows = list(tx.execute(query.order_by(_P.due_on).with_for_update()))
-    return _take(tx, actor, now, rows, amount_micros)
+    return select(*columns).where(unsent).order_by(_P.due_on)
 
 
 def catch_up_price(tx: Tx, actor: str, now: datetime, rows: Sequence[PlannedPayment]) -> int:
@@ -41,8 +55,15 @@ def catch_up_price(tx: Tx, actor: str, now: datetime, rows: Sequence[PlannedPaym
 
     Returns how many took the new one. The caller holds their locks.
     """
-    late = [row for row in rows if row.amount_micros != row.agreed_micros]
+    late = [row for row in rows if row.amount_micros != row.agreed_micros and _is_of_this_interval(row)]
     return sum(len(_take(tx, actor, now, [row], row.agreed_micros)) for row in late)
+
+
+def _is_of_this_interval(row: PlannedPayment) -> bool:
+    """Whether its period is as long as those that the price of now is for; month ends take a day or three."""
+    interval = Interval(row.interval_count, Unit(row.interval_unit))
+    days = (row.period_end_on - row.due_on).days + 1
+    return interval.shortest_days <= days <= interval.shortest_days + _CLAMPED_DAYS
 
 
 def _take(tx: Tx, actor: str, now: datetime, rows: Sequence[_Priced], amount_micros: int) -> list[str]:

@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from billing.core.event_text import EventAction
 from billing.core.outcomes import CreateOutcome, OutcomeKind
 from billing.core.reconciling import PROOF
 from billing.core.states import PaymentState, check_transition
+from billing.lifecycle.clock import IN_FUTURE
 from billing.lifecycle.moves import NOT_LOOKED
 from billing.lifecycle.payments import Found, open_payments
 from billing.store import runs
@@ -238,11 +239,13 @@ def recover(tx: Tx, actor: str, now: datetime, exclusive: bool, limit: int) -> i
     """
     query = select(_P.id, _P.subscription_id, _P.deadline_at).where(_P.state == PaymentState.SENDING.value)
     if not exclusive:
-        query = query.where(_P.lease_until < now)
+        # A lease that ends much later was written by a clock that was wrong.
+        query = query.where(or_(_P.lease_until < now, _P.lease_until > now + IN_FUTURE))
     rows = list(tx.execute(query.order_by(_P.id).limit(limit).with_for_update(skip_locked=True)))
     check_transition(PaymentState.SENDING, PaymentState.UNKNOWN)
     if rows:
-        ended = [min(row.deadline_at, now) if exclusive else row.deadline_at for row in rows]
+        late = now if exclusive else now + IN_FUTURE
+        ended = [row.deadline_at if row.deadline_at <= late else now for row in rows]
         moved = update_rows(
             tx,
             payments,
@@ -267,7 +270,8 @@ def expire_proofs(tx: Tx, actor: str, now: datetime, proved_before: datetime) ->
     """
     check_transition(PaymentState.PLANNED, PaymentState.UNKNOWN)
     planned = _P.state == PaymentState.PLANNED.value
-    old = planned & (_P.absent_looks >= PROOF) & (_P.absent_at < proved_before)
+    is_old = or_(_P.absent_at < proved_before, _P.absent_at > now + IN_FUTURE)
+    old = planned & (_P.absent_looks >= PROOF) & is_old
     statement = (
         update(payments)
         .where(old)

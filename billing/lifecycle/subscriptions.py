@@ -37,6 +37,7 @@ class SubscriptionValues(TypedDict, total=False):
 
     status: str
     paused_by: str
+    resumed_on: date
     cancel_on: date | None
     next_period: int
     next_due_on: date | None
@@ -118,6 +119,7 @@ def resume(
         (SubscriptionStatus.PAUSED,),
         status=SubscriptionStatus.ACTIVE.value,
         paused_by="",
+        resumed_on=today,
         next_period=period,
         next_due_on=due,
         next_remind_on=first_reminder_on(terms.interval, due, reminders),

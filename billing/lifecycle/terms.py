@@ -22,7 +22,7 @@ from billing.core.terms_change import (
     next_charge,
     past_periods,
 )
-from billing.lifecycle.prices import reprice
+from billing.lifecycle.prices import kept_prices, reprice
 from billing.store import payments, subscriptions
 from billing.store.bulk import upsert_rows
 from billing.store.events import event, record
@@ -140,7 +140,7 @@ def put(tx: Tx, actor: str, now: datetime, batch: Sequence[Agreement], rules: Ru
         else:
             done.changed.append(row.reference)
             differing = changes(_before(old), _after(row))
-            more = reprice(tx, actor, now, old.id, row.amount) + _never_charged(tx, old, row, new)
+            more = _repriced(tx, actor, now, old, row) + _never_charged(tx, old, row, new)
             done.told.append(_told(row, differing, begins, new, rules.today, more))
             logged = [_without_people(change) for change in differing] or ["imported again"]
             lines.append(event(now, actor, EventAction.CHANGED, "; ".join(logged), subscription_id=old.id))
@@ -153,6 +153,13 @@ def put(tx: Tx, actor: str, now: datetime, batch: Sequence[Agreement], rules: Ru
         lines += [event(now, actor, EventAction.ADDED, "imported", subscription_id=row_id) for row_id in ids]
     record(tx, lines)
     return done
+
+
+def _repriced(tx: Tx, actor: str, now: datetime, old: Subscription, row: Agreement) -> list[str]:
+    """A price is the price of a period: those of another length keep theirs."""
+    if terms_of(old).interval == row.interval:
+        return reprice(tx, actor, now, old.id, row.amount)
+    return kept_prices(tx, old.id) if row.amount != old.amount_micros else []
 
 
 def place_of(row: Agreement) -> str:
@@ -245,6 +252,8 @@ def _begin(row: Agreement, old: Subscription | None, charged: date | None, rules
     if old.next_period > before.first_period():
         # All that was billed, or passed over by a pause, is dealt with.
         passed = before.due_on(old.next_period - 1) + timedelta(days=1)
+    if old.resumed_on is not None:
+        passed = max(passed or old.resumed_on, old.resumed_on)
     new_bill_from = row.bill_from if row.bill_from != old.bill_from else None
     return first_allowed_period(terms, charged, new_bill_from, rules.allow_overlap, passed)
 

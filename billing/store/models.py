@@ -115,6 +115,8 @@ class Subscription(SQLModel, table=True):
     status: str = SubscriptionStatus.ACTIVE.value
     paused_by: str = Field(default="", sa_column=_text_column("paused_by"))
     """`dunning` for a pause that ends when what led to it is paid; else a person's own."""
+    resumed_on: date | None = None
+    """The day on which the last pause ended: no period that begins before it is billed, whatever changes."""
     cancel_on: date | None = None
     """No period that is due on or after this date is planned (cancelled at the period's end)."""
     next_period: int

@@ -11,7 +11,7 @@ from sqlalchemy import Select, case, func, select
 from billing.core.states import PaymentState
 from billing.store.models import attempts, payments, subscriptions
 from billing.store.paging import Listing
-from billing.store.rows import Attempt, PaymentOfSubscription, PlannedPayment
+from billing.store.rows import Attempt, PaymentOfSubscription, Period, PlannedPayment
 from billing.store.tx import Tx
 
 _P = payments.c
@@ -39,6 +39,8 @@ def planned_page(tx: Tx, today: date, after_id: int, limit: int) -> list[Planned
             subscriptions.c.wallet_address,
             subscriptions.c.status,
             subscriptions.c.paused_by,
+            subscriptions.c.interval_count,
+            subscriptions.c.interval_unit,
         )
         .join(subscriptions, subscriptions.c.id == _P.subscription_id)
         .where(_P.state == PaymentState.PLANNED.value, _P.due_on <= today, _P.id > after_id)
@@ -118,6 +120,18 @@ def charged_through(tx: Tx, subscription_ids: Sequence[int]) -> dict[int, date]:
         .group_by(_P.subscription_id)
     )
     return {row.subscription_id: row.day for row in tx.execute(query)}
+
+
+def charging(tx: Tx, subscription_id: int, first_on: date, last_on: date, but_id: int) -> Period | None:
+    """Another payment that charges some of these days, or None."""
+    query = select(_P.id, _P.due_on, _P.period_end_on).where(
+        _P.subscription_id == subscription_id,
+        _P.state.in_([state.value for state in CHARGED]),
+        _P.due_on <= last_on,
+        _P.period_end_on >= first_on,
+        _P.id != but_id,
+    )
+    return cast("Period | None", tx.execute(query.order_by(_P.due_on).limit(1)).first())
 
 
 def never_charged(tx: Tx, subscription_id: int, from_on: date) -> dict[date, str]:

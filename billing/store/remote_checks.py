@@ -16,7 +16,7 @@ from billing.core.reconciling import LostCreate
 from billing.core.states import PaymentState
 from billing.store.bulk import update_rows
 from billing.store.models import attempts, payments, subscriptions
-from billing.store.rows import LostPayment, PaidPayment, UnpaidPayment
+from billing.store.rows import LostPayment, PaidPayment, PaymentInState, UnpaidPayment
 from billing.store.tx import Tx
 
 _P = payments.c
@@ -117,6 +117,12 @@ def owners_of(tx: Tx, remote_id: str, marker: str) -> list[int]:
     """The payments of ours that this remote id or this marker belongs to."""
     query = select(_P.id).where((_P.remote_id == remote_id) | (_P.marker == marker))
     return list(tx.execute(query).scalars())
+
+
+def holders(tx: Tx, remote_ids: Sequence[str]) -> dict[str, PaymentInState]:
+    """The payments of ours that these remote records stand for."""
+    query = select(_P.id, _P.subscription_id, _P.state, _P.remote_id).where(_P.remote_id.in_(remote_ids))
+    return {row.remote_id: cast("PaymentInState", row) for row in tx.execute(query)}
 
 
 def claimed_ids(tx: Tx, remote_ids: Sequence[str]) -> set[str]:

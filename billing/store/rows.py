@@ -94,6 +94,14 @@ class OverduePayment(Payment, Protocol):
     told_message_id: str | None
 
 
+class Period(Protocol):
+    """The days that a payment is for."""
+
+    id: int
+    due_on: date
+    period_end_on: date
+
+
 class HeldBack(PaymentInState, Protocol):
     """A payment that was held because an earlier one was not paid."""
 
@@ -130,6 +138,8 @@ class PlannedPayment(PaymentInState, PeriodRef, Protocol):
     wallet_address: str | None
     status: str
     paused_by: str
+    interval_count: int
+    interval_unit: str
 
 
 class UnpaidPayment(PaymentInState, PeriodRef, Protocol):
@@ -193,6 +203,7 @@ class Subscription(Calendar, Protocol):
     address: str
     status: str
     paused_by: str
+    resumed_on: date | None
     next_period: int
     next_due_on: date | None
     next_remind_on: date | None

@@ -96,7 +96,9 @@ def get(tx: Tx, subscription_id: int) -> Subscription:
 
 
 def by_references(tx: Tx, references: Sequence[str]) -> dict[str, Subscription]:
-    query = select(subscriptions).where(_S.reference.in_(references))
+    """Locked in a transaction, in the order of their ids: what is decided from them still holds when it is
+    written."""
+    query = select(subscriptions).where(_S.reference.in_(references)).order_by(_S.id).with_for_update()
     return {row.reference: row for row in cast("list[Subscription]", list(tx.execute(query)))}
 
 

@@ -127,7 +127,8 @@ def test_an_open_payment_is_deleted_at_mileston_before_it_is_void(db: Database) 
     payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
     gateway = FakeGateway.showing(remote("r1"))
     void(db, payment_id, gateway)
-    assert gateway.asked == ["get r1", "list", "delete r1", "get r1"]  # and it is looked for once more
+    # It is looked at right before, and looked for right after.
+    assert gateway.asked == ["list", "get r1", "get r1", "delete r1", "get r1"]
     assert gateway.live == []
     assert payment(db, payment_id).state == "void"
 
@@ -158,7 +159,61 @@ def test_a_payment_that_was_paid_meanwhile_is_not_voided(db: Database) -> None:
     gateway = FakeGateway.showing(remote("r1", status=RemoteStatus.PAID))
     said = refused(lambda: void(db, payment_id, gateway), db)
     assert said == f"payment {payment_id} was paid meanwhile; the next cycle books it"
-    assert (gateway.asked, payment(db, payment_id).state) == (["get r1", "list"], "open")
+    assert (gateway.asked, payment(db, payment_id).state) == (["list", "get r1"], "open")
+
+
+@pytest.mark.parametrize("looks", range(1, 5))
+def test_what_is_paid_between_two_looks_is_not_deleted(db: Database, looks: int) -> None:
+    """The payer may pay at any moment before the delete itself."""
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    gateway = FakeGateway.showing(remote("r1"), remote("r2"))
+
+    def paid_after_some_looks() -> None:
+        if len(gateway.asked) == looks:
+            gateway.pay("r1")
+
+    gateway.meanwhile = paid_after_some_looks
+    refused(lambda: void(db, payment_id, gateway), db)
+    assert "r1" in [shown.remote_id for shown in gateway.live]
+
+
+def test_a_single_404_is_not_believed_against_the_list(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    gateway = FakeGateway.showing(remote("r1"))
+
+    async def nothing(remote_id: str) -> RemotePayment | None:
+        return None
+
+    gateway.get = nothing  # type: ignore[method-assign]
+    said = refused(lambda: void(db, payment_id, gateway), db)
+    assert "says that there is none: try again later" in said
+    assert gateway.deleted == []
+
+
+def test_a_record_that_the_list_calls_by_another_spelling_is_no_double(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    gateway = FakeGateway.showing(remote("r1"), remote("R1"))
+    void(db, payment_id, gateway)
+    assert gateway.deleted == ["r1"]
+
+
+def test_a_rejected_payment_is_not_released_into_days_that_another_charges(db: Database) -> None:
+    """Its terms were changed since, and a rejected one does not count as charged."""
+    subscription = a_subscription(db)
+    rejected = a_payment(db, subscription, TODAY, state="rejected")
+    other = a_payment(db, subscription, TODAY + 9 * DAY, state="open", remote_id="r1")
+    said = refused(lambda: decisions.release(db, [rejected], NOW, ""), db)
+    assert f"payment {other} charges" in said
+    assert said.endswith(f"void payment {rejected}")
+
+
+def test_a_flag_that_a_person_has_seen_to_is_dismissed(db: Database) -> None:
+    flagged = a_payment(db, a_subscription(db), state="open", remote_id="r1", attention="paid twice")
+    decisions.dismiss(db, flagged, NOW, "paid back")
+    assert payment(db, flagged).attention == ""
+    assert log(db) == [(ACTOR, "dismissed", "paid twice; paid back")]
+    said = refused(lambda: decisions.dismiss(db, flagged, NOW, ""), db)
+    assert said.startswith(f"payment {flagged} is not flagged")
 
 
 def test_an_open_payment_that_cannot_be_deleted_stays_open(db: Database) -> None:

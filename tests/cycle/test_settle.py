@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
+from billing.core.outcomes import RemoteStatus
+from billing.core.states import PaymentState
 from billing.cycle.observe import observe
+from billing.cycle.reconcile import reconcile
+from billing.cycle.recover import recover
 from billing.cycle.settle import settle
 from billing.store.models import notices
 from tests.support.rig import QUIET, Rig
@@ -98,3 +103,47 @@ def test_an_api_that_cannot_be_read_is_a_problem_of_the_run_and_books_nothing(tm
     assert states(rig) == ["open", "open", "open"]
     assert report.problems == ["observe: the API can't be reached"]
     assert report.outcome == "attention"
+
+
+def test_the_record_of_a_stranger_that_bears_our_id_settles_nothing(tmp_path: Path) -> None:
+    """The API may give an id to another record: same amount, same date, another name and e-mail."""
+    rig = Rig(tmp_path / "home")
+    rig.subscribe("acme")
+    rig.cycle()
+    made = rig.api.made[0]
+    made.remote = replace(made.remote, marker=None, email="stranger@example.net", status=RemoteStatus.PAID)
+    rig.clock.to(600)
+    rig.cycle((observe, settle))
+    row = rig.payment()
+    assert row.state == PaymentState.OPEN
+    assert "is another's" in row.attention
+
+
+def test_a_flag_of_paid_twice_outlives_the_booking(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "home")
+    rig.subscribe("acme")
+    rig.cycle()
+    request, _ = rig.api.creates[0]
+    for remote_id in (rig.payment().remote_id, rig.api.add(request)):
+        rig.api.pay(remote_id)
+    rig.clock.to(600)
+    rig.cycle((observe, reconcile, settle))
+    rig.clock.to(1200)
+    rig.cycle((observe, reconcile, settle))
+    row = rig.payment()
+    assert row.state == PaymentState.PAID
+    assert "paid twice" in row.attention
+
+
+def test_a_look_of_a_clock_that_was_ahead_does_not_stop_the_looking(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "home")
+    rig.subscribe("acme")
+    rig.cycle()
+    rig.clock.to(200 * 86_400)
+    rig.cycle((recover, observe, settle))
+    rig.api.pay(rig.payment().remote_id)
+    rig.clock.to(900)  # it was put right
+    rig.cycle((recover, observe, settle))
+    rig.clock.to(1800)
+    rig.cycle((recover, observe, settle))
+    assert rig.payment().state == PaymentState.PAID

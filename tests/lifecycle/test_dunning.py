@@ -81,8 +81,8 @@ def test_what_was_held_back_goes_on_if_it_covers_the_day_and_is_void_if_it_is_ov
         )
         for n, cause in ((-30, HELD_BACK), (-5, HELD_BACK), (-4, "catch-up: too many"))
     )
+    row = subscription_of(db)
     with db.transaction() as tx:
-        row = subscription_of(db)
         done = subscription_verbs.resume(tx, ACTOR, LATER, TODAY, row, REMINDERS, "paid")
     assert done.released == 1
     states = [payment_of(db, each).state for each in (over, covering, others)]

@@ -143,7 +143,8 @@ def test_what_is_paid_has_its_receipt_and_is_not_dunned_any_more(db: Database, s
         assert verbs.book_paid(tx, ACTOR, LATER, TODAY, "run-7", [row]) == ([row], 1)
     after = payment_of(db, row.id)
     assert (after.paid_at, after.looked_at, after.looked_run_id) == (LATER, LATER, "run-7")
-    assert (after.next_dun_on, after.attention) == (None, "")
+    # What a person was called for is for a person to dismiss.
+    assert (after.next_dun_on, after.attention) == (None, "look at it")
     assert outbox_of(db) == [("payment_received", f"payment_received.acme.{TODAY}", row.id)]
 
 

@@ -1,14 +1,18 @@
 """Terms are put: what is new is added, what is known is changed, and no day is charged twice by it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from time import sleep
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from billing.config import Settings
 from billing.core.periods import Interval, Unit
 from billing.core.reminders import first_reminder_on
+from billing.lifecycle.subscriptions import cancel
 from billing.lifecycle.terms import Put, Rules, place_of, put
 from billing.store.connection import Database
 from billing.store.models import payments
@@ -285,3 +289,45 @@ def test_what_ended_goes_on_once_its_end_is_moved(db: Database) -> None:
     assert (row.status, row.next_period, row.next_due_on) == ("active", 1, date(2026, 3, 1))
     assert row.next_remind_on == first_reminder_on(MONTHLY, date(2026, 3, 1), REMINDERS)
     assert len(rows_of(db, table)) == 2
+
+
+def test_after_a_resumption_no_interval_bills_the_pause(db: Database) -> None:
+    """A yearly subscription was paused for months, and becomes a monthly one afterwards."""
+    yearly = replace(GOOD, interval=Interval(1, Unit.YEAR), starts_on=date(2025, 1, 20))
+    resumed_on = date(2025, 12, 10)
+    known(db, yearly, next_period=1, next_due_on=date(2026, 1, 20), resumed_on=resumed_on)
+    put_all(db, replace(yearly, interval=MONTHLY), rules=replace(RULES, today=date(2025, 12, 11)))
+    assert subscription_of(db).next_due_on == date(2025, 12, 20)
+
+
+@pytest.mark.parametrize(
+    ("interval", "amount"), [(MONTHLY, 25_000_000), (Interval(1, Unit.YEAR), 19_900_000)]
+)
+def test_a_price_is_that_of_a_period_and_those_of_another_length_keep_theirs(
+    db: Database, interval: Interval, amount: int
+) -> None:
+    row = known(db, next_period=1, next_due_on=TODAY + timedelta(days=28))
+    payment = a_payment(db, row.id, state="held", amount_micros=19_900_000, cause="over the limit")
+    done = put_all(db, replace(GOOD, amount=25_000_000, interval=interval))
+    (stored,) = rows_of(db, payments)
+    assert (stored.id, stored.amount_micros) == (payment, amount)
+    keeps = f"the held payment due {TODAY} keeps 19.90 USDC: its period is of the interval before"
+    assert (keeps in done.told[0]) == (interval != MONTHLY)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+def test_an_import_waits_for_whoever_changes_the_subscription_and_then_sees_it(db: Database) -> None:
+    """A cancellation that is committed while an import waits is not taken back by it."""
+    row = known(db)
+    with ThreadPoolExecutor(1) as pool:
+        with db.transaction() as tx:
+            cancelled = cancel(tx, ACTOR, LATER, TODAY, row, "")
+            assert cancelled is not None
+            importing = pool.submit(put_all, db, replace(GOOD, amount=25_000_000))
+            waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            while not tx.execute(waiting).scalar_one():
+                assert not importing.done()
+                sleep(0.01)
+        importing.result()
+    after = subscription_of(db)
+    assert (after.status, after.next_due_on, after.amount_micros) == ("cancelled", None, 25_000_000)

@@ -63,6 +63,8 @@ class FakeGateway:
     """The list shows nothing as paid."""
     creates: builtins.list[tuple[PaymentRequest, datetime]] = field(default_factory=list)
     """Every request that arrived, with its `send_by`."""
+    ids: builtins.list[str] = field(default_factory=list)
+    """The ids that the next records get, instead of new ones."""
     on_create: Callable[[PaymentRequest], None] = lambda _request: None
     deleted: builtins.list[str] = field(default_factory=list)
     broken: bool = False
@@ -100,7 +102,7 @@ class FakeGateway:
 
     def add(self, request: PaymentRequest, late_seconds: float = 0.0) -> str:
         """Let a create take effect; answers its id."""
-        remote_id = f"remote-{len(self.made) + 1}"
+        remote_id = self.ids.pop(0) if self.ids else f"remote-{len(self.made) + 1}"
         remote = RemotePayment(
             remote_id,
             request.marker,

@@ -24,6 +24,7 @@ def _text(name: str) -> sa.Column[str]:
 def upgrade() -> None:
     for name in ("paused_by", "company", "tax_id", "address"):
         op.add_column("subscriptions", _text(name))
+    op.add_column("subscriptions", sa.Column("resumed_on", sa.Date(), nullable=True))
     op.add_column("payments", _text("told_by"))
     op.add_column("payments", sa.Column("led_to_pause", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("payments", sa.Column("receipt_number", AutoString(), nullable=True))
