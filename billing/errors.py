@@ -86,5 +86,9 @@ class MailError(BillingError):
     permanent = False
 
 
+class AccountRefused(MailError):
+    """The server answered to one message that it takes none from us; the message is not at fault."""
+
+
 class TemplateError(BillingError):
     """A mail template is missing, broken, or asks for something that does not exist."""

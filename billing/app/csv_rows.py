@@ -298,11 +298,18 @@ class _Rows:
             try:
                 values[column] = self._value(column, cell)
             except (BillingError, ValueError) as error:
-                self._faults.append(f"line {line}, column {column}: {error}")
+                hint = self._while_it_is_wrong(values) if column == "email" else ""
+                self._faults.append(f"line {line}, column {column}: {error}{hint}")
                 continue
             if len(before) < _MOST_KNOWN:
                 before[cell] = values[column]
         return values if len(values) == len(cells) else None
+
+    def _while_it_is_wrong(self, values: dict[str, Any]) -> str:
+        """What to do with a known subscription whose address older versions let in: an export holds it."""
+        if not self._is_known(values.get("reference", "")):
+            return ""
+        return "; until then take the line out of the file: its subscription stays as it is"
 
     def _value(self, column: str, cell: str) -> Any:
         # Line breaks and controls at the ends are refused as well, so only blanks go before the reading.

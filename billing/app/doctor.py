@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,7 +22,7 @@ from billing.app.runtime import (
     sandbox_data,
     templates_dir,
 )
-from billing.app.status import reading
+from billing.app.status import mail_trouble, reading
 from billing.config import Config, load_config
 from billing.config.secrets import SECRET_NAMES
 from billing.core.plurals import counted
@@ -274,8 +274,19 @@ def _mail(config: Config) -> Iterator[Finding]:
     try:
         yield Finding("mail", True, asyncio.run(transport.probe()))
     except MailError as error:
-        found, _, advice = str(error).partition("; ")
-        yield Finding("mail", False, found, advice or "check mail.smtp_host and mail.smtp_port")
+        yield _mail_fault(str(error))
+        return
+    # A quota, or a sender that it does not take, is not told before there is a message.
+    with suppress(StoreError), reading(config) as connection:
+        if version_in(connection) == SCHEMA_HEAD and (trouble := mail_trouble(connection)):
+            yield _mail_fault(f"it lets us in, but the last run that tried could not send: {trouble}")
+
+
+def _mail_fault(words: str) -> Finding:
+    found, _, advice = words.rpartition("; ")
+    return Finding(
+        "mail", False, found or words, advice if found else "check mail.smtp_host and mail.smtp_port"
+    )
 
 
 def _clock(config: Config, environ: Mapping[str, str], now: datetime) -> Iterator[Finding]:

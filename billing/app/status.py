@@ -11,7 +11,9 @@ from typing import Any, TypedDict
 
 from billing.config import Config
 from billing.core.money import format_amount
-from billing.core.plurals import counted
+from billing.core.plurals import counted, plural
+from billing.core.states import NoticeState
+from billing.cycle.report import mail_problem
 from billing.errors import StoreError
 from billing.lifecycle.needs import Need as Need  # for those who ask the app alone
 from billing.lifecycle.needs import needs as needs
@@ -22,6 +24,8 @@ from billing.store.tx import Tx
 _HORIZONS = (("today", 0), ("7_days", 7), ("30_days", 30))
 _STALE = timedelta(days=1, hours=1)
 """A cycle is expected once a day at the least; it may be an hour late."""
+_MOST_RUNS = 200
+"""How far back the reason is looked for why mail waits; most often it is in the last run."""
 
 
 @contextmanager
@@ -113,6 +117,24 @@ def _needs_of_the_schedule(
         yield Need("stale", what, 1, "billing run-once")
     if last["outcome"] == "stopped":
         yield Need("stopped", f"the last run stopped: {last['why']}", 1, "billing doctor")
+    if trouble := mail_trouble(tx):
+        waiting = notices.count_by_state(tx)[NoticeState.QUEUED]
+        yield Need("mail", f"{plural(waiting, 'e-mail')} not sent: {trouble}", waiting, "billing doctor")
+
+
+def mail_trouble(tx: Tx) -> str:
+    """Why the mail channel stopped, as long as mail waits and no later run has sent any; else ''.
+
+    A run that was stopped before it came to the mail, or to which none was due, proves nothing.
+    """
+    if not notices.count_by_state(tx).get(NoticeState.QUEUED):
+        return ""
+    for row in runs.recent(tx, _MOST_RUNS):
+        summary = json.loads(row.summary) if row.summary else {}
+        found = mail_problem(summary.get("problems", ()))
+        if found or summary.get("notices", {}).get("sent"):
+            return found
+    return ""
 
 
 def _last_run(tx: Tx) -> LastRun | None:

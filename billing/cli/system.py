@@ -51,7 +51,7 @@ def show_config(config: ConfigOption = None, json: JsonOption = False) -> None:
 
 
 def status(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Show whether all is well, what needs you, the last run, and what is due next."""
+    """Show whether all is well (else the exit code is 1), what needs you, the last run, what is due next."""
     from billing.app.runtime import business_date, utc_now
     from billing.app.status import read_status
 
@@ -61,8 +61,9 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
         found = read_status(tx, today, now, loaded.settings.schedule.every_minutes)
     if json:
         print_json(found.to_json())
-        return
-    _show_status(found, loaded, now)
+    else:
+        _show_status(found, loaded, now)
+    raise typer.Exit(0 if found.healthy else 1)
 
 
 def _show_status(found: Status, config: Config, now: datetime) -> None:

@@ -18,6 +18,10 @@ LEAST_LIVE_QUIET_SECONDS = 120
 """A request may still be on its way for so long after the program has given it up."""
 
 
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,255}}\Z)(?![0-9.]+\Z){_LABEL}(?:\.{_LABEL})*")
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -81,6 +85,21 @@ def _address(value: str) -> str:
     if value and not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value):
         raise ValueError("not an e-mail address")
     return value
+
+
+def _helo_name(value: str) -> str:
+    """An empty string, or EHLO's argument (RFC 5321, 4.1.3): a host name or an address literal."""
+    if not value or _HOST_NAME.fullmatch(value):
+        return value
+    literal = re.fullmatch(r"\[(IPv6:)?([0-9A-Fa-f:.]+)\]", value, re.IGNORECASE)
+    try:
+        if literal and ipaddress.ip_address(literal[2]).version == (6 if literal[1] else 4):
+            return value
+    except ValueError:
+        pass
+    raise ValueError(
+        "write a host name, such as 'mail.example.com', or '[192.0.2.1]' or '[IPv6:2001:db8::1]'"
+    )
 
 
 def _cron(value: str) -> str:
@@ -202,6 +221,8 @@ class Mail(Section):
     smtp_port: Annotated[int, Field(ge=1, le=65535)] = 587
     smtp_tls: Literal["starttls", "implicit", "none"] = "starttls"
     smtp_username: Line = ""
+    helo_name: Annotated[Line, AfterValidator(_helo_name)] = ""
+    """What EHLO calls this machine: a host name or an address in brackets; empty: its address in brackets."""
     smtp_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
     concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     retry_seconds: Annotated[float, Field(gt=0, le=86_400)] = 300.0

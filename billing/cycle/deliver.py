@@ -1,17 +1,23 @@
-"""Step 8: the outbox is emptied; every notice ends as sent, failed, unknown or superseded, or waits."""
+"""The last step: the outbox is emptied; every notice ends as sent, failed, unknown or superseded, or waits.
+
+A refusal of one message is final. A refusal that would be repeated for every message stops the channel and
+fails none: the server may say so (`AccountRefused`), or refuse several addressees and take nothing at all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from billing.core.addresses import same_mailbox
 from billing.core.notices import Delivery, DeliveryKind, RenderedMail
 from billing.core.states import NoticeState
 from billing.cycle.context import Context
 from billing.cycle.notice_facts import STATEMENTS, facts_for, must_wait, no_longer_holds
 from billing.cycle.pipeline import Pipeline
-from billing.errors import MailError, TemplateError
+from billing.cycle.report import MAIL
+from billing.errors import AccountRefused, MailError, TemplateError
 from billing.lifecycle import notices as lifecycle
 from billing.lifecycle.notices import Finished
 from billing.store import notices
@@ -21,11 +27,13 @@ from billing.store.tx import Tx
 
 _LEASE = timedelta(minutes=15)
 _MOST_TRIES = 11
+"""Doubling from five minutes, the last try comes after about three and a half days."""
+_MOST_REFUSED = 5
+"""If a run sends nothing, and so many addressees are refused, it is not they who are refused but we."""
 _MADE_ELSEWHERE = (
     "its payment was found at Mileston and not made by this database, so its e-mail may have gone "
     "out before; send it with `billing notices resend`"
 )
-"""Doubling from five minutes, the last try comes after about three and a half days."""
 
 
 async def deliver(ctx: Context) -> None:
@@ -33,9 +41,14 @@ async def deliver(ctx: Context) -> None:
     _resend_unknown(ctx)
     outbox = _Outbox(ctx)
     lanes = ctx.settings.mail.concurrency if ctx.settings.mail.transport == "smtp" else 1
-    await Pipeline(outbox.turn, outbox.send, lanes, window(lanes)).run()
+    try:
+        await Pipeline(outbox.turn, outbox.send, lanes, window(lanes)).run()
+    except Exception:
+        outbox.settle()
+        raise
+    outbox.settle()
     if outbox.channel_fault:
-        ctx.report.problems.append(f"mail: {outbox.channel_fault}")
+        ctx.report.problems.append(f"{MAIL}{outbox.channel_fault}")
     with ctx.db.read() as connection:
         states = notices.count_by_state(connection)
     ctx.report.notices_held = states.get(NoticeState.QUEUED, 0) + states.get(NoticeState.UNKNOWN, 0)
@@ -61,8 +74,13 @@ class _Posted:
     mail: RenderedMail
     delivery: Delivery
     at: datetime
-    handed: bool
-    """Whether the server was asked about this very message."""
+    later: timedelta | None = None
+    """How long a message that was not sent waits from now on, behind all others; None: as before."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server itself refused it for good; what no wire takes it was not asked about."""
+        return self.delivery.kind is DeliveryKind.FAILED and self.delivery.server_reply.startswith("5")
 
 
 class _Outbox:
@@ -74,13 +92,20 @@ class _Outbox:
         self.after = (datetime.min.replace(tzinfo=UTC), 0)
         self.channel_fault = ""
         self.done = 0
+        # While nothing went through, a refusal may be anybody's fault: who was refused, and what came of it.
+        self.taken_any = False
+        self.refused: set[str] = set()
+        self.undecided: list[_Posted] = []
 
-    def turn(self, finished: list[_Posted], room: int) -> list[tuple[NoticeWithRows, RenderedMail]]:
+    def turn(
+        self, finished: list[_Posted], room: int, over: bool = False
+    ) -> list[tuple[NoticeWithRows, RenderedMail]]:
         """Write what came of deliveries and claim the next notices, in one transaction."""
         ctx = self.ctx
         ctx.checkpoint("deliver.before-commit")
+        decided, undecided = self._decided([*self.undecided, *finished], over)
         with ctx.db.transaction() as tx:
-            self._finish(tx, finished)
+            self._finish(tx, decided)
             taken: list[tuple[NoticeWithRows, RenderedMail]] = []
             while room > 0 and not taken and not self.channel_fault and not ctx.stopping():
                 rows = notices.queued_page(tx, self.began, self.after, room)
@@ -88,6 +113,7 @@ class _Outbox:
                     break
                 self.after = (rows[-1].next_try_at, rows[-1].id)
                 taken = self._claim(tx, rows)
+        self.undecided = undecided  # not before the commit: if it fails, `finished` comes again
         ctx.checkpoint("deliver.committed")
         self.done += len(finished)
         ctx.progress("deliver", self.done, max(self.done, self.ctx.report.notices_queued))
@@ -135,7 +161,7 @@ class _Outbox:
 
     async def send(self, item: tuple[NoticeWithRows, RenderedMail]) -> _Posted:
         row, mail = item
-        handed = False
+        later: timedelta | None = None
         if self.channel_fault or self.ctx.stopping():
             delivery = Delivery(DeliveryKind.NOT_SENT, self.channel_fault or "the run was asked to end")
         elif self.ctx.clock() > self.began + _LEASE and self._lease_is_over(row):
@@ -145,11 +171,48 @@ class _Outbox:
         else:
             try:
                 delivery = await self.ctx.transport.send(mail)
-                handed = True
+                # Lost over this message: no try is spent, but the others come first. A few over which the
+                # server always hangs up would otherwise close the channel at the head of every cycle.
+                later = self._back_off(1)
+            except AccountRefused as error:  # behind the others, in case it is this message's fault after all
+                self.channel_fault, later = str(error), timedelta(0)
+                delivery = Delivery(DeliveryKind.NOT_SENT, str(error))
             except MailError as error:
                 self.channel_fault = str(error)
                 delivery = Delivery(DeliveryKind.NOT_SENT, "the mail server was lost")
-        return _Posted(row, mail, delivery, self.ctx.clock(), handed)
+        posted = _Posted(row, mail, delivery, self.ctx.clock(), later)
+        self._learn(posted)
+        return posted
+
+    def _learn(self, posted: _Posted) -> None:
+        """Stop the channel if it refuses one addressee after the other and has taken nothing in this run."""
+        self.taken_any = self.taken_any or posted.delivery.kind is DeliveryKind.SENT
+        if not posted.refused or self.taken_any:
+            return
+        self.refused.add(same_mailbox(posted.mail.recipient))
+        if len(self.refused) >= _MOST_REFUSED and not self.channel_fault:
+            self.channel_fault = (
+                f"the mail server refused {len(self.refused)} addressees and took no e-mail in this run, at "
+                f"last with {posted.delivery.server_reply}; find out there what it means, and correct the "
+                "addresses if they are the reason"
+            )
+
+    def _decided(self, finished: list[_Posted], over: bool) -> tuple[list[_Posted], list[_Posted]]:
+        """What can be written, and the refusals of which it is not known yet whose fault they are."""
+        if self.channel_fault and not self.taken_any:
+            return [_put_back(posted) if posted.refused else posted for posted in finished], []
+        if self.taken_any or over:
+            return finished, []
+        # Not kept until their leases end: another worker would take us for dead, and them for unknown.
+        since = self.ctx.clock() - _LEASE / 2
+        open_ones = {posted.row.id for posted in finished if posted.refused and posted.at > since}
+        decided = [posted for posted in finished if posted.row.id not in open_ones]
+        return decided, [posted for posted in finished if posted.row.id in open_ones]
+
+    def settle(self) -> None:
+        """At the end of the run: so few refusals are their addressees' own, unless the channel failed."""
+        if self.undecided:
+            self.turn([], 0, over=True)
 
     def _waits_for_a_person(self, row: NoticeWithRows) -> bool:
         """It may have gone out from another copy of this database; once a person resends it, it goes out."""
@@ -183,10 +246,8 @@ class _Outbox:
             report.notices_failed += 1
         elif delivery.kind is DeliveryKind.RETRY:
             try_at = posted.at + self._back_off(tries)
-        elif posted.handed:
-            # Lost over this message: no try is spent, but the others come first. A few over which the
-            # server always hangs up would otherwise close the channel at the head of every cycle.
-            try_at = posted.at + self._back_off(1)
+        elif posted.later is not None:
+            try_at = posted.at + posted.later
         sent = state is NoticeState.SENT
         return {
             "id": posted.row.id,
@@ -200,6 +261,11 @@ class _Outbox:
 
     def _back_off(self, tries: int) -> timedelta:
         return timedelta(seconds=self.ctx.settings.mail.retry_seconds * 2 ** (tries - 1))
+
+
+def _put_back(posted: _Posted) -> _Posted:
+    delivery = replace(posted.delivery, kind=DeliveryKind.NOT_SENT)
+    return replace(posted, delivery=delivery, later=timedelta(0))
 
 
 def _why_no_mail(error: Exception) -> str:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from billing.core.money import format_amount
+
+MAIL = "mail: "
+"""How the problem begins that is a mail channel which stopped."""
+
+
+def mail_problem(problems: Sequence[str]) -> str:
+    """Why the mail channel stopped, if it did, out of a report's problems; else ''."""
+    return next((words.removeprefix(MAIL) for words in problems if words.startswith(MAIL)), "")
 
 
 @dataclass

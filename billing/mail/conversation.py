@@ -16,19 +16,14 @@ from aiosmtplib import (
 )
 
 from billing.core.notices import Delivery, DeliveryKind, RenderedMail
-from billing.errors import MailError
+from billing.errors import AccountRefused
+from billing.mail.refusals import account_fault
 
 FAULTS = (SMTPException, OSError)  # OSError includes TimeoutError, lost connections and TLS errors
 _MESSAGES_A_CONNECTION = 100  # many servers cut a client off somewhere above this
 _LONGEST_WORDS = 260  # with the code and the phase around them: under 300
 _UNAVAILABLE = 421  # "closing transmission channel": allowed as the answer to anything
 _OUT_OF_STEP = 503  # "bad sequence of commands": the conversation is at fault, and no message
-_NOT_ALLOWED = (530, 534, 535, 538)  # wants a login or TLS first (RFC 4954): true of every message
-_TOO_LARGE = "552 "  # a message's own fault, although it is said to MAIL FROM
-# RFC 3463 has X.1.7 and X.1.8 for the sender's address; Postfix says it to RCPT TO, with these words.
-_SENDER_REFUSED = re.compile(
-    r"5\d\d (?:.*\(in reply to MAIL FROM\)$|5\.1\.[78]\b|.*sender address rejected)", re.IGNORECASE
-)
 _ADDRESS_IN_WORDS = re.compile(r"<?(?:\"[^\"]*\"|[^\s<>@\"]+)@[^\s<>@]+>?")
 
 
@@ -59,7 +54,7 @@ class Connection:
         return self.handed >= _MESSAGES_A_CONNECTION
 
     async def hand_over(self, mail: RenderedMail) -> Delivery:
-        """Give one message to the server. Raises `MailError` if it takes none without login or TLS."""
+        """Give one message to the server. Raises `AccountRefused` if it takes none from us."""
         self.handed += 1
         phase, dotted = "MAIL FROM", False
         try:
@@ -132,13 +127,9 @@ class Connection:
 
     def _refused(self, phase: str, reply: SMTPResponse, mail: RenderedMail) -> Delivery:
         """The server's refusal before the body; the connection stays usable unless it says otherwise."""
+        if phase != "RSET":
+            _raise_if_of_account(phase, reply, mail)
         words = _words(phase, reply, mail)
-        if reply.code in _NOT_ALLOWED:
-            self.drop()
-            raise MailError(
-                f"the mail server accepts no mail with this configuration: {words}; "
-                "check mail.smtp_username, BILLING_SMTP_PASSWORD and mail.smtp_tls"
-            )
         if phase == "RSET" or reply.code in (_UNAVAILABLE, _OUT_OF_STEP) or not _is_refusal(reply):
             self.drop()
             return Delivery(DeliveryKind.NOT_SENT, words)
@@ -153,19 +144,13 @@ class Connection:
         if 200 <= reply.code < 300:
             self._envelope_open = False
             return Delivery(DeliveryKind.SENT, f"{reply.code} {clean_words(reply.message)}")
+        _raise_if_of_account("the final dot", reply, mail)
         words = _words("the final dot", reply, mail)
         if reply.code == _UNAVAILABLE or not _is_refusal(reply):
             self.drop()
         if not _is_refusal(reply):  # neither yes nor no
             return Delivery(DeliveryKind.UNKNOWN, words)
         return Delivery(DeliveryKind.RETRY if reply.code < 500 else DeliveryKind.FAILED, words)
-
-
-def refuses_sender(delivery: Delivery) -> bool:
-    """Whether the server refused our own address, and so perhaps every message of ours."""
-    if delivery.kind is not DeliveryKind.FAILED or delivery.server_reply.startswith(_TOO_LARGE):
-        return False
-    return _SENDER_REFUSED.match(delivery.server_reply) is not None
 
 
 def clean_words(text: str) -> str:
@@ -176,13 +161,27 @@ def clean_words(text: str) -> str:
     return " ".join(_ADDRESS_IN_WORDS.sub("<address>", text).split())[:_LONGEST_WORDS]
 
 
+def _raise_if_of_account(phase: str, reply: SMTPResponse, mail: RenderedMail) -> None:
+    """Raises `AccountRefused` if the reply is a refusal that every other message would get as well."""
+    if not _is_refusal(reply):
+        return
+    fault = account_fault(phase, reply.code, _without_recipient(reply, mail))
+    if fault is not None:
+        words = _words(phase, reply, mail)
+        raise AccountRefused(f"the mail server takes no mail from this account: {words}; {fault.value}")
+
+
 def _words(phase: str, reply: SMTPResponse, mail: RenderedMail) -> str:
     """`550 5.1.1 no such user (in reply to RCPT TO)`."""
+    return f"{reply.code} {_without_recipient(reply, mail)} (in reply to {phase})"
+
+
+def _without_recipient(reply: SMTPResponse, mail: RenderedMail) -> str:
     text = reply.message
     name = mail.recipient.rpartition("@")[0]
     if len(name) > 2:  # some servers name the mailbox without its domain
         text = re.sub(rf"(?<![\w@]){re.escape(name)}(?!\w|@)", "<address>", text, flags=re.IGNORECASE)
-    return f"{reply.code} {clean_words(text)} (in reply to {phase})"
+    return clean_words(text)
 
 
 def _goes_on(phase: str, code: int) -> bool:

@@ -17,9 +17,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
-from email_validator import EmailNotValidError, validate_email
-
 from billing.config.schema import Settings
+from billing.core.addresses import on_the_wire
 from billing.core.notices import NoticeFacts, RenderedMail
 from billing.errors import TemplateError
 
@@ -27,9 +26,6 @@ _LONGEST_LINE = 998  # RFC 5322; a longer one may be cut by any server on the wa
 _FOLD_AT = 76  # RFC 2047 allows no more in a line that holds an encoded word
 _LONGEST_NAME = 120
 
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ADDRESS = re.compile(rf"(?=.{{3,254}}\Z){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 _PLAIN_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/^_`{|}~ -]+")
 
 # What can't stand in one line of text: control characters, line and paragraph separators, and halves
@@ -73,26 +69,14 @@ def _safe(value: str) -> str:
     return value.strip()
 
 
-@lru_cache(maxsize=1024)
-def _international(address: str) -> str:
-    found = validate_email(address, check_deliverability=False, allow_smtputf8=False).ascii_email
-    if found is None:  # can't be without SMTPUTF8, says its documentation
-        raise EmailNotValidError("no ASCII form")
-    return found
-
-
 def wire_address(address: str, whose: str) -> str:
     """An address as SMTP takes it: ASCII, an international domain in punycode.
 
     Raises `TemplateError` that names `whose` address it is, not the address: errors end in logs.
     """
-    if _ADDRESS.fullmatch(address):
-        return address
     try:
-        if address.isascii():
-            raise EmailNotValidError("it is not of the form name@domain")
-        return _international(address)
-    except EmailNotValidError as error:
+        return on_the_wire(address)
+    except ValueError as error:
         raise TemplateError(f"no e-mail can be sent to the address of {whose}; correct it: {error}") from None
 
 

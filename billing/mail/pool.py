@@ -8,9 +8,6 @@ from typing import Generic, Protocol, TypeVar
 
 from billing.errors import MailError
 
-_MOST_SENDER_REFUSALS = 3
-"""A wrong sender's address fails this many notices and not all of them."""
-
 
 class Connection(Protocol):
     @property
@@ -60,7 +57,6 @@ class Pool(Generic[C]):
         self._failure: str | None = None
         self._closed = False
         self._losses = 0
-        self._sender_refusals = 0
         # A server that restarts takes every lane's message with it, perhaps twice; more in a row than
         # that, without one answer in between, and the channel itself has failed.
         self._most_losses = 2 * lanes + 3
@@ -108,13 +104,9 @@ class Pool(Generic[C]):
         # Others are being served, so the channel works: go on with one lane fewer.
         return await self.take()
 
-    def note(self, *, lost: bool, sender_refused: bool = False) -> None:
-        """Record whether the server replied about a message or the connection was lost over it.
-
-        `sender_refused`: it replied that it accepts nothing from our address.
-        """
+    def note(self, *, lost: bool) -> None:
+        """Record whether the server replied about a message or the connection was lost over it."""
         self._losses = self._losses + 1 if lost else 0
-        self._sender_refusals = self._sender_refusals + 1 if sender_refused else 0
 
     def fail(self, error: MailError) -> None:
         """Mark the channel as failed: from now on every `take` raises the first such error's message."""
@@ -135,11 +127,6 @@ class Pool(Generic[C]):
             self._failure = (
                 f"the mail server cut the connection {self._losses} times in a row without accepting "
                 "or refusing one message; check the mail server's log, then run again"
-            )
-        if self._sender_refusals >= _MOST_SENDER_REFUSALS and self._failure is None:
-            self._failure = (
-                f"the mail server refused our own address {self._sender_refusals} times in a row; correct "
-                "mail.from_address or its rights there, then `billing notices resend --all failed`"
             )
         if self._failure is not None:
             raise MailError(self._failure)

@@ -3,6 +3,7 @@
     connect · EHLO · STARTTLS · EHLO · AUTH      fails: the channel (`MailError`), no notice is at fault
     MAIL FROM · RCPT TO · DATA · the body        refused: 4xx retry, 5xx failed; lost: not sent
     the final dot · the server's reply           refused: 4xx retry, 5xx failed; lost: unknown
+    any of them, and it is about the account     the channel (`AccountRefused`; see refusals.py)
 
 A server must cancel a transaction whose connection ends before the final dot (RFC 5321, 4.1.1.10), so
 what is lost before the dot was written is proved not sent. After it nothing is proved.
@@ -28,9 +29,10 @@ from billing.config.schema import Mail, is_loopback
 from billing.config.secrets import Secret
 from billing.core.notices import Delivery, DeliveryKind, RenderedMail
 from billing.errors import ConfigError, MailError
-from billing.mail.conversation import FAULTS, Connection, clean_words, refuses_sender
+from billing.mail.conversation import FAULTS, Connection, clean_words
 from billing.mail.pool import Busy, Pool
 
+_NEW_PASSWORD = 432  # RFC 4954: "a password transition is needed": temporary in its number alone
 _MAILBOX = re.compile(r"[!-;=?-~]+@[!-;=?-~]+")  # ASCII without space, < and >
 
 
@@ -79,8 +81,7 @@ class SmtpTransport:
             raise
         finally:
             self._pool.give(connection)
-        lost = delivery.kind in (DeliveryKind.NOT_SENT, DeliveryKind.UNKNOWN)
-        self._pool.note(lost=lost, sender_refused=refuses_sender(delivery))
+        self._pool.note(lost=delivery.kind in (DeliveryKind.NOT_SENT, DeliveryKind.UNKNOWN))
         return delivery
 
     async def probe(self) -> str:
@@ -118,12 +119,14 @@ class Server:
             await smtp.connect()
             self._check_peer(smtp)
             phase = "EHLO"
-            await smtp.ehlo(hostname=_own_name(smtp))
+            await smtp.ehlo(hostname=mail.helo_name or _own_name(smtp))
             if mail.smtp_tls == "starttls":
                 phase = "STARTTLS"
                 await self._start_tls(smtp)
                 phase = "EHLO"
-                await smtp.ehlo(hostname=_own_name(smtp))  # what was said in the clear counts for nothing
+                await smtp.ehlo(
+                    hostname=mail.helo_name or _own_name(smtp)
+                )  # what was said in the clear counts for nothing
             phase = "the login"
             await self._login(smtp)
             return Connection(smtp, mail.smtp_timeout_seconds)
@@ -178,10 +181,13 @@ class Server:
         if isinstance(error, SMTPResponseException):
             words = clean_words(self._without_secrets(error.message))
             said = f"{self.place} refused {phase}: {error.code} {words}"
+            if 400 <= error.code < 500 and error.code != _NEW_PASSWORD:
+                return Busy(f"{said}; the notices wait for the next run")
             if phase == "the login":
                 return MailError(f"{said}; check mail.smtp_username and BILLING_SMTP_PASSWORD")
-            if 400 <= error.code < 500 and phase in ("connecting", "EHLO"):
-                return Busy(f"{said}; the notices wait for the next run")
+            if phase == "EHLO":
+                name = "set mail.helo_name to the name by which the server knows this machine"
+                return MailError(f"{said}; {name}, or ask the server's administrator to let it in")
             return MailError(f"{said}; ask the server's administrator to let this machine in")
         cause = error.__cause__ if isinstance(error, SMTPException) and error.__cause__ else error
         what = _explained(cause, self._settings.smtp_timeout_seconds)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from billing.app.csv_rows import guarded, unguarded
 from billing.app.exporting import (
@@ -22,11 +23,14 @@ from billing.app.exporting import (
 )
 from billing.app.importing import import_csv
 from billing.app.runtime import utc_now
+from billing.errors import ImportRejected
 from billing.store.connection import Database
+from billing.store.models import subscriptions
 from tests.support.business import HEADER, Business
 from tests.support.databases import a_payment, a_subscription
 from tests.support.nursery import Finished
 
+_S = subscriptions.c
 FULL = f"{HEADER},bill_from,ends_on,wallet_address,locale"
 
 
@@ -79,6 +83,33 @@ def test_what_is_exported_imports_again_without_a_change(new_business: Callable[
     assert (results[0].added, results[0].updated, results[0].unchanged) == (0, 0, 3)
     assert (results[1].added, results[1].updated) == (3, 0)
     assert again.getvalue() == out.getvalue()
+
+
+def test_an_address_that_older_versions_let_in_is_told_with_what_to_do_meanwhile(business: Business) -> None:
+    business.subscribe(
+        "ada,Gold,Ada,ada@example.com,19.90,1 month,2026-01-31",
+        "joe,Gold,José,joe@example.com,19.90,1 month,2026-01-31",
+    )
+    with business.store() as db:
+        with db.transaction() as tx:
+            tx.execute(update(subscriptions).values(email="josé@example.com").where(_S.reference == "joe"))
+        out = io.StringIO()
+        write_csv(SUBSCRIPTIONS.columns, SUBSCRIPTIONS.rows(db), out)
+        lines = out.getvalue().splitlines(keepends=True)
+        with pytest.raises(ImportRejected) as caught:
+            import_csv(db, io.BytesIO(out.getvalue().encode()), business.config.settings, utc_now(), "p:t")
+        without = import_csv(
+            db, io.BytesIO("".join(lines[:-1]).encode()), business.config.settings, utc_now(), "p:t"
+        )
+    (fault,) = caught.value.faults
+    assert fault.startswith(
+        "line 3, column email: 'josé@example.com' has 'é' before the @: only servers with"
+    )
+    assert fault.endswith(
+        "ask for one in plain letters; until then take the line out of the file: its subscription "
+        "stays as it is"
+    )
+    assert (without.updated, without.unchanged) == (0, 1)
 
 
 def test_cells_from_people_are_no_formulas_in_any_export(db: Database) -> None:

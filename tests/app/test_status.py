@@ -9,9 +9,13 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from billing.app.runtime import utc_now
-from billing.app.status import Status, read_status
+from billing.app.status import Status, mail_trouble, read_status
+from billing.core.states import NoticeKind
+from billing.lifecycle import notices
+from billing.store import runs
+from billing.store.connection import Database
 from tests.support.business import Business
-from tests.support.databases import a_payment, a_subscription
+from tests.support.databases import a_payment, a_subscription, owned
 from tests.support.nursery import Finished
 
 DAY = date(2026, 3, 1)
@@ -90,6 +94,55 @@ def test_a_run_that_stopped_early(business: Business) -> None:
     assert [(need.kind, need.command) for need in status(business).needs] == [("stopped", "billing doctor")]
 
 
+def a_run(db: Database, number: int, *problems: str, sent: int = 0, outcome: str = "attention") -> None:
+    """A run of the past, as it was recorded; the later, the higher its number."""
+    at = datetime(2026, 3, 1, number, tzinfo=UTC)
+    summary = {"problems": problems, "notices": {"sent": sent}}
+    with db.transaction() as tx:
+        runs.start(tx, f"run-{number}", DAY, at)
+        runs.finish(tx, f"run-{number}", outcome, json.dumps(summary), at)
+
+
+def a_waiting_notice(db: Database) -> None:
+    with db.transaction() as tx:
+        notices.queue(tx, [notices.new_notice(NoticeKind.RUN_DIGEST, "a", datetime(2026, 3, 1, tzinfo=UTC))])
+
+
+def trouble(db: Database) -> str:
+    with db.read() as tx:
+        return mail_trouble(tx)
+
+
+def test_a_mail_channel_that_stopped_is_told_until_a_run_has_sent_something(db: Database) -> None:
+    a_waiting_notice(owned(db))
+    a_run(db, 1, "observe: nothing", "mail: 550 no; do this")
+    assert trouble(db) == "550 no; do this"
+    a_run(db, 2, "asked to stop", outcome="stopped")
+    a_run(db, 3)  # nothing was due, and still it waits
+    assert trouble(db) == "550 no; do this"
+    a_run(db, 4, "mail: 550 never; do that")
+    assert trouble(db) == "550 never; do that"
+    a_run(db, 5, sent=1)
+    assert trouble(db) == ""
+    a_run(db, 6, "mail: 550 again; wait", sent=1)
+    assert trouble(db) == "550 again; wait"
+
+
+def test_a_mail_channel_that_stopped_is_no_trouble_once_nothing_waits(db: Database) -> None:
+    a_run(owned(db), 1, "mail: 550 no; do this")
+    assert trouble(db) == ""
+
+
+def test_a_run_that_is_unfinished_or_older_than_problems_tells_nothing_of_mail(db: Database) -> None:
+    a_waiting_notice(owned(db))
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    with db.transaction() as tx:
+        runs.start(tx, "killed", DAY, at)
+        runs.start(tx, "old", DAY, at)
+        runs.finish(tx, "old", "ok", "{}", at)
+    assert trouble(db) == ""
+
+
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.parametrize("state", ["rejected", "held", "parked", "unknown"])
 def test_each_state_that_waits_for_a_person_is_told(db: object, state: str) -> None:
@@ -108,6 +161,7 @@ def test_the_screen_and_the_document(new_business: Make, billing: Callable[..., 
     business.subscribe(f"ada,P,N,a@example.com,19.90,1 month,{utc_now().date()}")
     assert billing(business, "run-once", "--quiet").returncode == 1
     screen = billing(business, "status")
+    assert screen.returncode == 1
     document = json.loads(billing(business, "status", "--json").stdout)
 
     for words in (

@@ -239,3 +239,8 @@ def test_any_environment_is_a_configuration_or_a_list_of_faults(environ: dict[st
         said += refused.faults
     assert said
     assert all(said)
+
+
+@pytest.mark.parametrize("name", ["", "mail", "mail.example.com", "[192.0.2.1]", "[IPv6:2001:db8::1]"])
+def test_the_name_in_ehlo_is_a_host_name_or_an_address_literal(load: Load, name: str) -> None:
+    assert load(f"mail.helo_name = '{name}'").settings.mail.helo_name == name

@@ -1,12 +1,13 @@
 """What the fields of a subscription may hold, wherever they come from."""
 
+import re
 from datetime import date
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.core.addresses import mailable, same_mailbox
+from billing.core.addresses import mailable, on_the_wire, same_mailbox
 from billing.core.fields import read_field, written_amount
 from billing.core.money import MAX_AMOUNT_MICROS
 from billing.core.wrecked import date_readings
@@ -70,6 +71,29 @@ def test_what_is_accepted_can_be_mailed(address: str) -> None:
 def test_an_unusual_address_is_kept_as_written_and_can_be_mailed(address: str) -> None:
     assert mailable(address) == address
     assert wire_address(address, "somebody").isascii()
+
+
+@pytest.mark.parametrize(
+    "address", ["josé@example.com", "ｊose@example.com", "nobody", "a b@example.org", "z@☃.example"]
+)
+def test_the_file_refuses_what_the_mail_would_and_only_the_file_repeats_it(address: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(address)):
+        mailable(address)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - no word of it is known to all
+        on_the_wire(address)
+    assert address not in str(caught.value)
+
+
+def test_both_give_the_same_reason_for_letters_that_need_smtputf8() -> None:
+    for rule in (mailable, on_the_wire):
+        with pytest.raises(ValueError, match=r"before the @: only servers with SMTPUTF8 .* plain letters"):
+            rule("josé@example.com")
+
+
+def test_an_address_of_this_machine_can_be_mailed_but_is_nobodys_to_import() -> None:
+    assert on_the_wire("billing@localhost") == "billing@localhost"
+    with pytest.raises(ValueError, match="is not an e-mail address"):
+        mailable("billing@localhost")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ UNKNOWN = ("unknown", 1, LATER)
 CUT, RESET, STALL = Cut(), Cut(reset=True), Stall()
 NONSENSE = Say("hello?", then_cut=True)
 TEMPORARY = Say("451 4.3.0 try later")
-PERMANENT = Say("554 5.7.1 we don't want it")
+PERMANENT = Say("552 5.3.4 too large")  # also at MAIL FROM about the message alone
 LEAVING = Say("421 4.3.2 shutting down")
 
 ONE_MESSAGE = ["MAIL", "RCPT", "DATA"]
@@ -34,7 +34,7 @@ BEFORE_THE_DOT: list[Case] = [
     (STALL, LOST, "no answer in time (at {phase})"),
     (NONSENSE, LOST, "an answer that is not SMTP (at {phase})"),
     (TEMPORARY, PUT_OFF, "451 4.3.0 try later (in reply to {phase})"),
-    (PERMANENT, FAILED, "554 5.7.1 we don't want it (in reply to {phase})"),
+    (PERMANENT, FAILED, "552 5.3.4 too large (in reply to {phase})"),
     (LEAVING, LOST, "421 4.3.2 shutting down (in reply to {phase})"),
 ]
 AFTER_THE_DOT: list[Case] = [
@@ -43,7 +43,7 @@ AFTER_THE_DOT: list[Case] = [
     (STALL, UNKNOWN, "no answer in time (at {phase})"),
     (NONSENSE, UNKNOWN, "an answer that is not SMTP (at {phase})"),
     (TEMPORARY, PUT_OFF, "451 4.3.0 try later (in reply to {phase})"),
-    (PERMANENT, FAILED, "554 5.7.1 we don't want it (in reply to {phase})"),
+    (PERMANENT, FAILED, "552 5.3.4 too large (in reply to {phase})"),
     (LEAVING, PUT_OFF, "421 4.3.2 shutting down (in reply to {phase})"),
     (Cut(keep=True), UNKNOWN, "the connection was lost (at {phase})"),
     (Stall(keep=True), UNKNOWN, "no answer in time (at {phase})"),

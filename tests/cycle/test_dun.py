@@ -8,11 +8,13 @@ from pathlib import Path
 from sqlalchemy import update
 
 from billing.app import decisions
-from billing.core.states import PaymentState, SubscriptionStatus
+from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
 from billing.cycle.dun import dun
 from billing.cycle.observe import observe
 from billing.cycle.settle import settle
-from billing.store.models import payments, subscriptions
+from billing.lifecycle.notices import new_notice
+from billing.store.bulk import insert_rows
+from billing.store.models import notices, payments, subscriptions
 from tests.support.business import Business
 from tests.support.rig import DAY, Rig
 
@@ -23,7 +25,10 @@ def test_a_subscription_that_a_person_pauses_meanwhile_is_not_cancelled(tmp_path
     rig.subscribe("acme")
     rig.cycle()
     with rig.db.transaction() as tx:
-        tx.execute(update(payments).values(payable_on=DAY - timedelta(days=40), next_dun_on=DAY))
+        told = new_notice(NoticeKind.PAYMENT_OVERDUE, "told", rig.clock())
+        insert_rows(tx, notices, [told | {"state": "sent", "message_id": "<told>"}])
+        values = {"payable_on": DAY - timedelta(days=40), "next_dun_on": DAY, "told_by": "told"}
+        tx.execute(update(payments).values(values))
 
     def paused_during_the_last_look() -> None:
         if rig.api.asked[-1].startswith("get"):

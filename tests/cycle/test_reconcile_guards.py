@@ -11,7 +11,6 @@ import pytest
 
 from billing.app import decisions
 from billing.core.markers import marker_for
-from billing.core.states import PaymentState
 from billing.cycle.observe import observe
 from billing.cycle.reconcile import reconcile
 from billing.cycle.settle import settle
@@ -367,42 +366,3 @@ def test_the_record_of_a_voided_payment_that_comes_to_light_is_told(tmp_path: Pa
 
     attention = "it is void, and its record remote-1 is still at Mileston: delete it there"
     assert (rig.payment().state, rig.payment().attention) == ("void", attention)
-
-
-def test_an_id_that_the_api_uses_again_stops_no_billing(tmp_path: Path) -> None:
-    """A voided payment keeps the id of its record as history; the API may give it to another."""
-    rig = Rig(tmp_path / "home")
-    rig.subscribe("acme")
-    rig.cycle()
-    asyncio.run(decisions.void(rig.db, rig.api, rig.payment().id, rig.clock(), "a mistake"))
-    used = rig.payment().remote_id
-    rig.subscribe("other")
-    rig.subscribe("third")
-    rig.api.script.append("lost")
-    rig.api.ids.append(used)
-
-    rig.clock.to(600)
-    rig.cycle()
-    rig.clock.to(1200)
-    rig.cycle(LOOKING)
-
-    assert {rig.payment(name).state for name in ("other", "third")} == {PaymentState.OPEN}
-    assert rig.payment("other").remote_id == used
-    assert rig.payment().state == PaymentState.VOID
-
-
-def test_an_id_of_another_open_payment_is_left_to_a_person(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "home")
-    rig.subscribe("acme")
-    rig.cycle()
-    rig.subscribe("other")
-    rig.api.script.append("lost")
-    rig.api.ids.append(rig.payment().remote_id)
-
-    rig.clock.to(600)
-    rig.cycle()
-    rig.clock.to(1200)
-    rig.cycle(LOOKING)
-
-    assert rig.payment("other").state == PaymentState.PARKED
-    assert f"has the id of payment {rig.payment().id}" in rig.payment("other").cause

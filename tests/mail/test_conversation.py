@@ -8,7 +8,7 @@ import pytest
 
 from billing.config.secrets import Secret
 from billing.core.notices import Delivery, DeliveryKind
-from billing.errors import MailError
+from billing.errors import AccountRefused, MailError
 from billing.mail.smtp import SmtpTransport
 from tests.support.smtp_server import Action, Cut, Drip, Fault, Say, SmtpServer, Stall, a_mail, mail_settings
 
@@ -17,6 +17,7 @@ LARGE = 8_000_000  # bytes, more than all the buffers between the two
 
 TEMPORARY = Say("451 4.3.0 try later")
 PERMANENT = Say("554 5.7.1 we don't want it")
+TOO_LARGE = Say("552 5.3.4 too large")  # also at MAIL FROM about the message alone
 LEAVING = Say("421 4.3.2 shutting down")
 NONSENSE = Say("hello?", then_cut=True)
 LOSSES: list[Action] = [Cut(), Cut(reset=True), Stall(), NONSENSE]
@@ -49,7 +50,7 @@ BEFORE_THE_DOT = [
         (LEAVING, NOT_SENT),
         (Say("250 2.0.0 fine") if phase == "data" else Say("354 what?"), NOT_SENT),
         (TEMPORARY, RETRY),
-        (PERMANENT, FAILED),
+        (TOO_LARGE, FAILED),
         (Drip(), SENT),
     ]
 ]
@@ -136,6 +137,26 @@ def test_a_connection_that_refuses_to_forget_is_replaced(action: Action) -> None
     deliveries, server = deliver(Fault("rcpt", PERMANENT), Fault("rset", action), mails=2)
     assert [delivery.kind for delivery in deliveries] == [FAILED, SENT]
     assert (server.connections, server.recipients()) == (2, ["u2@example.com"])
+
+
+@pytest.mark.parametrize("phase", ["mail", "rcpt", "data", "dot"])
+def test_an_answer_about_the_account_stops_the_channel_and_is_shown_without_addresses(phase: str) -> None:
+    async def main() -> None:
+        fault = Fault(phase, Say("550 5.4.5 <anna@example.com> daily limit exceeded"), after=1, times=None)
+        async with SmtpServer(fault) as server:
+            async with SmtpTransport(mail_settings(server.port), None) as transport:
+                assert (await transport.send(a_mail(1))).kind is SENT
+                with pytest.raises(
+                    AccountRefused, match=r"550 5\.4\.5 <address> daily limit .*; .* provider"
+                ):
+                    await transport.send(a_mail(2))
+                asked = len(server.commands)
+                with pytest.raises(MailError, match="daily limit"):
+                    await transport.send(a_mail(3))
+                assert len(server.commands) == asked
+            assert server.recipients() == ["u1@example.com"]
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("code", [530, 535, 538])

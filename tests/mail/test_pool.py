@@ -206,7 +206,7 @@ def test_whatever_happens_every_message_is_accounted_for_and_there_at_most_once(
         Cut(reset=True),
         Cut(keep=True),
         Say("451 4.3.0 later"),
-        Say("550 5.0.0 no"),
+        Say("552 5.0.0 too large"),
         Say("421 4.3.2 bye"),
     ]
     phases = ["mail", "rcpt", "data", "body", "dot", "replied", "rset"]

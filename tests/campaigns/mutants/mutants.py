@@ -169,6 +169,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "    return False\n",
     ),
     one(
+        "a refusal of our sender fails no notice",
+        "mail/test_refusals.py::test_an_answer_about_the_account",
+        "billing/mail/refusals.py",
+        "        return None if of_message else AccountFault.SENDER\n",
+        "        return None\n",
+    ),
+    one(
+        "a refused addressee does not stop the mail of all",
+        "mail/test_refusals.py::test_an_answer_about_one_message_or_its_recipient",
+        "billing/mail/refusals.py",
+        "    if _OF_RECIPIENT.match(status) or _SAYS_RECIPIENT.search(text):\n",
+        "    if False:\n",
+    ),
+    one(
         "the list reaches every unknown",
         "cycle/test_observe.py::test_a_list_read_for_the_open_payments_alone_takes_no_earlier_proof_back",
         "billing/cycle/observe.py",
