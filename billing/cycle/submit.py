@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from billing.core.clock import clock_problem
 from billing.core.dunning import HELD_BACK
 from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest
 from billing.core.reconciling import is_proof_old
@@ -27,7 +26,6 @@ _QUEUE_SECONDS = 5.0
 _SHORTEST_PROOF = timedelta(seconds=60)
 """Within one run a proof of absence is good for so long at least, however short a sandbox's quiet time."""
 _HOLD_PAGE = 500
-_MOST_SKEW_SECONDS = 3600.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _CANCELLED = "its subscription was cancelled before it was sent"
 _PAUSED = "paused: its subscription was paused before it was sent"
@@ -88,10 +86,6 @@ class _Feed:
 
     def _stopped(self) -> bool:
         brakes = self.ctx.brakes
-        skew = self.ctx.gateway.clock_skew_seconds
-        if not brakes.stopped and skew is not None and abs(skew) > _MOST_SKEW_SECONDS:
-            # What is due would be judged by a wrong date.
-            brakes.stopped = clock_problem(skew, self.ctx.settings.reconcile.quiet_seconds)
         return bool(brakes.stopped or brakes.hold_cause) or self.ctx.stopping()
 
     def _take(self, tx: Tx, now: datetime, send_by: datetime, room: int) -> tuple[list[PlannedPayment], int]:
