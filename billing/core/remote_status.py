@@ -53,10 +53,10 @@ def same_address(ours: str, theirs: str) -> bool:
     Letter case says nothing, and neither does whether an international host is written in its own
     letters or in punycode: servers store either.
     """
-    return _plain(ours) == _plain(theirs)
+    return plain_address(ours) == plain_address(theirs)
 
 
-def _plain(address: str) -> tuple[str, ...]:
+def plain_address(address: str) -> tuple[str, ...]:
     """The local part and the host's labels. Local parts keep their form: `josé` may be two people."""
     local, _, host = address.strip().lower().rpartition("@")
     labels = unicodedata.normalize("NFKC", host).replace(_IDEOGRAPHIC_DOT, ".").rstrip(".").split(".")

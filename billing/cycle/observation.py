@@ -31,7 +31,12 @@ class Observation:
     @property
     def unmarked_ids(self) -> list[str]:
         """The ids of the records that bear no marker of our form."""
-        return [remote.remote_id for alike in self._unmarked.values() for remote in alike]
+        return [remote.remote_id for remote in self.unmarked]
+
+    @property
+    def unmarked(self) -> list[RemotePayment]:
+        """The records that bear no marker of our form."""
+        return [remote for alike in self._unmarked.values() for remote in alike]
 
     def unclaimed(self, amount_micros: int, claimed: set[str]) -> list[RemotePayment]:
         """Records without a marker of ours that could be of this amount and stand for no payment of ours."""

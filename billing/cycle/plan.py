@@ -16,7 +16,7 @@ from billing.core.states import PaymentState, SubscriptionStatus
 from billing.cycle.context import Context
 from billing.cycle.dun import final_today
 from billing.cycle.reconcile import count_unknown, judge_all, look_for_forgotten
-from billing.cycle.sweep import SHOWN, forgotten
+from billing.cycle.sweep import SHOWN, forgotten, note_lookalikes
 from billing.lifecycle import payments
 from billing.lifecycle import subscriptions as lifecycle
 from billing.lifecycle.payments import NewPayment
@@ -55,10 +55,12 @@ async def plan(ctx: Context) -> None:
             break
         patience -= 1
         await asyncio.sleep(_WAIT_SECONDS)
-    if planned and ctx.observation is not None:
-        # What the list shows already is adopted, never sent.
-        look_for_forgotten(ctx, forgotten(ctx, ctx.observation))
-        judge_all(ctx, ctx.observation)
+    if ctx.observation is not None:
+        alike = note_lookalikes(ctx, ctx.observation)
+        if planned or alike:
+            # What the list shows already is adopted, never sent.
+            look_for_forgotten(ctx, forgotten(ctx, ctx.observation))
+            judge_all(ctx, ctx.observation)
     count_unknown(ctx)
 
 

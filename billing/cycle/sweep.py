@@ -12,18 +12,19 @@ from datetime import timedelta
 from billing.core.event_text import EventAction
 from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import choose, mismatch
-from billing.core.remote_status import OurPayment, is_same_id, why_keep
+from billing.core.remote_status import OurPayment, is_same_id, plain_address, why_keep
 from billing.core.states import UNSENT, PaymentState
 from billing.cycle.context import Context
 from billing.cycle.observation import Observation
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
-from billing.store import remote_checks
+from billing.store import payments, remote_checks
 from billing.store.events import about_payment, record
 from billing.store.rows import LostPayment, PaidPayment, PaymentRef
 
 SHOWN = "Mileston has a payment with its payment number already"
 """The cause of an unknown payment that was believed unsent."""
+_LOOKALIKE = "a record at Mileston has its e-mail, amount and date, and no payment number"
 _UNPAID = (PaymentState.OPEN, PaymentState.UNCOLLECTIBLE)
 
 
@@ -59,6 +60,23 @@ def forgotten(ctx: Context, seen: Observation) -> list[str]:
         and (row.state in UNSENT or (row.state == PaymentState.UNKNOWN and row.cause == SHOWN))
         and any(is_ours(row, remote) for remote in seen.by_marker[marker])
     ]
+
+
+def note_lookalikes(ctx: Context, seen: Observation) -> int:
+    """What is about to be sent first, though a record without a number has its e-mail, amount and date.
+
+    It may be this payment's, at an API that keeps no whole names: it is looked up. Returns how many are.
+    """
+    with ctx.db.transaction() as tx:
+        claimed = remote_checks.claimed_ids(tx, seen.unmarked_ids)
+        strangers = [remote for remote in seen.unmarked if remote.remote_id not in claimed and remote.due_on]
+        by_day = {(each.due_on, each.amount_micros, plain_address(each.email)) for each in strangers}
+        if not by_day:
+            return 0
+        rows = payments.about_to_be_sent(tx, ctx.as_of, sorted({day for day, _, _ in by_day if day}))
+        alike = [row for row in rows if (row.due_on, row.amount_micros, plain_address(row.email)) in by_day]
+        now = ctx.clock()
+        return sum(lifecycle.mark_unknown(tx, ctx.actor, now, row, _LOOKALIKE) for row in alike)
 
 
 def is_ours(row: LostPayment, remote: RemotePayment) -> bool:
@@ -119,6 +137,8 @@ async def _sweep_extras(
             current = await ctx.gateway.get(counted)
             if current is None and row.state in _UNPAID:
                 await _replace_lost(ctx, row, counted, extras)
+            if current is None and row.state == PaymentState.PAID and not row.attention:
+                _flag(ctx, row, _about_survivor(counted, extras[0]))
             if current is None and row.state != PaymentState.VOID:
                 return
         except GatewayError as error:
@@ -137,6 +157,13 @@ def _about_stranger(stranger: RemotePayment) -> str:
         f"another record, {stranger.remote_id}, bears its payment number with another amount, e-mail or "
         "date; it is left alone. If a second database bills through the same Mileston business, give each a "
         "mileston.namespace of its own (docs/deploy/restore.md)"
+    )
+
+
+def _about_survivor(counted: str, extra: RemotePayment) -> str:
+    return (
+        f"it was paid, its record {counted} is no longer at Mileston, and a duplicate, {extra.remote_id}, "
+        "still is: delete that there, or it will be paid again"
     )
 
 

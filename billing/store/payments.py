@@ -11,7 +11,7 @@ from sqlalchemy import Select, case, func, select
 from billing.core.states import PaymentState
 from billing.store.models import attempts, payments, subscriptions
 from billing.store.paging import Listing
-from billing.store.rows import Attempt, PaymentOfSubscription, Period, PlannedPayment
+from billing.store.rows import Attempt, FirstSending, PaymentOfSubscription, Period, PlannedPayment
 from billing.store.tx import Tx
 
 _P = payments.c
@@ -120,6 +120,24 @@ def charged_through(tx: Tx, subscription_ids: Sequence[int]) -> dict[int, date]:
         .group_by(_P.subscription_id)
     )
     return {row.subscription_id: row.day for row in tx.execute(query)}
+
+
+def about_to_be_sent(tx: Tx, today: date, days: Sequence[date]) -> list[FirstSending]:
+    """Planned payments that were never attempted, due on one of these days."""
+    found: list[FirstSending] = []
+    for i in range(0, len(days), 500):
+        query = (
+            select(_P.id, _P.subscription_id, _P.state, _P.due_on, _P.amount_micros, subscriptions.c.email)
+            .join(subscriptions, subscriptions.c.id == _P.subscription_id)
+            .where(
+                _P.state == PaymentState.PLANNED.value,
+                _P.attempts == 0,
+                _P.due_on <= today,
+                _P.due_on.in_(days[i : i + 500]),
+            )
+        )
+        found += cast("list[FirstSending]", list(tx.execute(query.order_by(_P.id))))
+    return found
 
 
 def charging(tx: Tx, subscription_id: int, first_on: date, last_on: date, but_id: int) -> Period | None:

@@ -102,6 +102,14 @@ class Period(Protocol):
     period_end_on: date
 
 
+class FirstSending(PaymentInState, Protocol):
+    """A planned payment that was never attempted."""
+
+    due_on: date
+    amount_micros: int
+    email: str
+
+
 class HeldBack(PaymentInState, Protocol):
     """A payment that was held because an earlier one was not paid."""
 

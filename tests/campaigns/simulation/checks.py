@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from .clientele import CANCELLED, Agreement
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from .world import World
 
 _RESTLESS = ("planned", "sending", "unknown", "held", "rejected", "parked")
+_NUMBER = re.compile(r"RB-\w{16}", re.IGNORECASE)
 _MADE = ("open", "paid", "uncollectible")
 
 
@@ -39,13 +41,18 @@ def settled(world: World, *, say: bool = False) -> str | bool:
     )
     for key in world.api.by_key:
         doubled = key in known and len(world.api.live(key)) > 1 and key in world.witness.doubles_shown
-        if doubled and not _is_for_a_person(world, key):
+        if doubled and not _is_for_a_person(world, key) and not _is_nameless(world, key):
             left.append(f"{key[0]} {key[1]} has several live remote payments")
     if world.options.traits.wide and (unbooked := _unbooked(world)):
         left.append(f"{unbooked} that were paid long ago are not booked")
     if world.clientele.forgotten:
         left.append("forgotten subscriptions")
     return "; ".join(left) if say else not left
+
+
+def _is_nameless(world: World, key: Key) -> bool:
+    """Whether a double's name lost its number at the API: nothing proves whose it is (residual)."""
+    return any(not _NUMBER.search(remote.name) for remote in world.api.live(key))
 
 
 def _is_for_a_person(world: World, key: Key) -> bool:
@@ -120,7 +127,9 @@ def _payment(
     if state not in _MADE:
         world.trace.violated(f"{key[0]} {key[1]} is still {state}")
         return
-    if key in world.witness.raced or (len(live) > 1 and _is_for_a_person(world, key)):
+    if key in world.witness.raced or (
+        len(live) > 1 and (_is_for_a_person(world, key) or _is_nameless(world, key))
+    ):
         return
     if len(live) > 1 and key not in world.witness.doubles_shown:
         world.trace.count("duplicates that no list of the quiet tail showed (residual)")
@@ -132,7 +141,7 @@ def _payment(
         if state == "open" and not attention:
             world.trace.violated(f"{key[0]} {key[1]} was deleted by hand, and nobody was told")
         return
-    if live[0].remote_id != remote_id and not _is_for_a_person(world, key):
+    if live[0].remote_id != remote_id and not attention:
         world.trace.violated(f"{key[0]} {key[1]} stands for {remote_id}, and {live[0].remote_id} lives")
     asked = agreement.amount_micros if agreement.changed_at is None else _amount(world, key)
     if live[0].amount_micros != asked:

@@ -105,6 +105,8 @@ def _restores(options: Options, rng: Random) -> Options:
             processes=1 if traits.folder_restores else rng.choice((2, 3)),
             skew=0.0 if traits.folder_restores else options.skew,
         )
+    if options.loses_all:  # a new database knows no list that was longer
+        options = replace(options, traits=replace(options.traits, plain_cap=0))
     if traits.folder_restores == "snapshot":
         # Nothing on the machine tells of it: only a list that answers and shows everything can.
         options = replace(options, read_faults=0.0, list_cap=0, spells=0)

@@ -155,7 +155,7 @@ class Witness:
                 continue
             if other.wire == remote.wire:
                 self.trace.count("remote payments made twice by the network")
-            elif self.options.restores and other.deleted_by.startswith("person"):
+            elif self.options.restores and self._is_deleted_by_hand(other):
                 self.trace.count("deleted by hand, forgotten by a restore, made anew (residual)")
             elif remote.key not in self.cleared:
                 self.trace.violated(
@@ -164,6 +164,11 @@ class Witness:
                 )
         if self.options.traits.wide and not self.options.restores:
             self._overlaps(remote)
+
+    def _is_deleted_by_hand(self, remote: Remote) -> bool:
+        """It, or the double of it that had stayed when the program deleted it."""
+        twins = (other for other in self.api.by_key[remote.key] if other.wire == remote.wire)
+        return not remote.live and any(other.deleted_by.startswith("person") for other in twins)
 
     def _overlaps(self, remote: Remote) -> None:
         """No day of a subscription is charged twice, whatever became of its terms."""
