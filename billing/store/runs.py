@@ -33,6 +33,12 @@ def latest(tx: Tx, outcome: str | None = None) -> Run | None:
     return cast("Run | None", tx.execute(query).first())
 
 
+def recent(tx: Tx, count: int) -> list[Run]:
+    """The runs that started last, newest first."""
+    query = select(runs).order_by(runs.c.started_at.desc()).limit(count)
+    return cast("list[Run]", list(tx.execute(query)))
+
+
 def going_on_at(tx: Tx, at: datetime) -> Run | None:
     """The run that was going on at an instant, or None."""
     query = select(runs).where(runs.c.started_at <= at).order_by(runs.c.started_at.desc()).limit(1)
