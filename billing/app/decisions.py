@@ -94,8 +94,10 @@ def cancel(
         return done.last_day
 
 
-def release(db: Database, payment_ids: list[int], now: datetime, reason: str) -> list[PaymentOfSubscription]:
-    """Held, rejected and parked payments may be sent again; returns those that moved.
+def release(
+    db: Database, payment_ids: list[int], now: datetime, reason: str, dry_run: bool = False
+) -> list[PaymentOfSubscription]:
+    """Held, rejected and parked payments may be sent again; returns those that moved, or would move.
 
     Raises `UsageError` for a payment in another state, before any is changed.
     """
@@ -107,6 +109,8 @@ def release(db: Database, payment_ids: list[int], now: datetime, reason: str) ->
                     f"payment {row.id} is {row.state}; only held, rejected and parked ones can be released"
                 )
             _refuse_charged_days(tx, row)
+        if dry_run:
+            return rows
         uncertain_through = restored_on(tx)
         for row in rows:
             if not verbs.release(tx, actor(), now, row, reason, uncertain_through):

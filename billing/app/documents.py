@@ -8,6 +8,7 @@ from typing import Any
 
 from billing.app.decisions import find_payment, find_subscription
 from billing.config import Config
+from billing.core.causes import HeldCause, held_cause
 from billing.core.money import format_amount
 from billing.core.states import PaymentState
 from billing.store import events, notices, payments, subscriptions
@@ -77,20 +78,45 @@ def subscription_document(row: Subscription) -> Document:
     }
 
 
-def payments_listed(db: Database, state: str | None = None, attention: bool = False) -> Iterator[Document]:
-    """Payments by due date; of one state, or only those that need a look."""
-    listing = payments.listed([state] if state else [], attention=attention)
-    return map(payment_document, paged(db, listing))
+def payments_listed(
+    db: Database,
+    state: str | None = None,
+    attention: bool = False,
+    *,
+    cause: HeldCause | None = None,
+    reference: str | None = None,
+    since: date | None = None,
+) -> Iterator[Document]:
+    """Payments by due date (from `since` on): of one state, flagged, or held for one kind of cause."""
+    if reference is not None:
+        with db.read() as tx:
+            find_subscription(tx, reference)
+    states = [PaymentState.HELD] if cause is not None else [state] if state else []
+    listing = payments.listed(states, attention=attention, reference=reference, since=since)
+    rows = paged(db, listing)
+    return (payment_document(row) for row in rows if cause in (None, held_cause(row.cause)))
 
 
-def notices_listed(db: Database, state: str | None = None) -> Iterator[Document]:
-    """Notices, oldest first."""
-    return map(notice_document, paged(db, notices.listed([state] if state else [])))
+def notices_listed(
+    db: Database,
+    state: str | None = None,
+    *,
+    reference: str | None = None,
+    since: datetime | None = None,
+) -> Iterator[Document]:
+    """Notices, oldest first; `since` is when they were queued."""
+    if reference is not None:
+        with db.read() as tx:
+            find_subscription(tx, reference)
+    listing = notices.listed([state] if state else [], reference=reference, since=since)
+    return map(notice_document, paged(db, listing))
 
 
-def subscriptions_listed(db: Database) -> Iterator[Document]:
-    """Subscriptions by reference."""
-    return map(subscription_document, paged(db, subscriptions.listed()))
+def subscriptions_listed(
+    db: Database, status: str | None = None, *, since: date | None = None
+) -> Iterator[Document]:
+    """Subscriptions by reference; of one status, and with a next due date from `since` on."""
+    return map(subscription_document, paged(db, subscriptions.listed(status, since)))
 
 
 def payment_shown(db: Database, payment_id: int) -> Document:
@@ -115,10 +141,9 @@ def subscription_shown(db: Database, reference: str) -> Document:
     return whole
 
 
-def held_payments(db: Database) -> list[int]:
-    """The ids of all payments that are held."""
-    with db.read() as tx:
-        return [row.id for row in payments.listing(tx, [PaymentState.HELD])]
+def held_payments(db: Database, cause: HeldCause | None = None, reference: str | None = None) -> list[int]:
+    """The ids of all payments that are held: for one kind of cause, or of one subscription."""
+    return [doc["id"] for doc in payments_listed(db, PaymentState.HELD, cause=cause, reference=reference)]
 
 
 def references_like(config: Config, beginning: str, limit: int) -> list[str]:

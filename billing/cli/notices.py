@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, time
 from typing import Annotated
 
 import typer
@@ -10,12 +11,15 @@ from billing.app import decisions
 from billing.cli.shared import (
     ConfigOption,
     JsonOption,
+    SubscriptionOption,
+    one_of,
+    parse_date,
     print_json,
     print_json_array,
-    print_table,
     read_config,
     store,
 )
+from billing.cli.table import columns_of, print_table
 
 app = typer.Typer(help="Notices: list, preview and resend e-mails.", no_args_is_help=True)
 
@@ -24,21 +28,35 @@ app = typer.Typer(help="Notices: list, preview and resend e-mails.", no_args_is_
 def list_all(
     config: ConfigOption = None,
     state: Annotated[str | None, typer.Option(metavar="S", help="Only notices in this state.")] = None,
+    subscription: SubscriptionOption = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Only those queued on this day or later.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """All notices, oldest first."""
     from billing.app.documents import notices_listed
     from billing.core.states import NoticeState
 
-    if state is not None and state not in NoticeState.__members__.values():
-        raise typer.BadParameter(f"{state!r} is not a state of a notice; use one of {', '.join(NoticeState)}")
-    with store(config) as (_, db):
-        documents = notices_listed(db, state)
+    wanted = one_of(NoticeState, state, "state of a notice")
+    day = parse_date(since) if since is not None else None
+    with store(config) as (loaded, db):
+        began = None if day is None else datetime.combine(day, time.min, loaded.zone)
+        documents = notices_listed(db, wanted, reference=subscription, since=began)
         if json:
             print_json_array(documents)
             return
-        columns = ("id", "kind", "subscription", "due_on", "state", "subject", "server_reply")
-        print_table(columns, ([str(doc[c] or "–") for c in columns] for doc in documents), "no notices yet")
+        columns = columns_of(
+            id="number",
+            kind="fixed",
+            subscription="text",
+            due_on="fixed",
+            state="state",
+            subject="text",
+            server_reply="text",
+        )
+        rows = ([str(doc[column.name] or "–") for column in columns] for doc in documents)
+        print_table(columns, rows, "no such notices")
 
 
 @app.command()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,14 +12,18 @@ from billing.app import decisions
 from billing.cli.shared import (
     ConfigOption,
     JsonOption,
+    SubscriptionOption,
+    one_of,
+    parse_date,
     print_json,
     print_json_array,
-    print_table,
     store,
 )
+from billing.cli.table import columns_of, print_table
+from billing.core.causes import HeldCause
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from billing.app.runtime import Database
     from billing.config import Config
@@ -26,8 +31,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Payments: list them, and decide about those that wait for you.", no_args_is_help=True)
 
+_SHOWN = 20
+"""So many of the released payments are named."""
 IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The payment's id.")]
 GivenReason = Annotated[str, typer.Option("--reason", help="Why; stored in the event log.")]
+
+
+CauseOption = Annotated[
+    HeldCause | None, typer.Option("--cause", help="Only those that are held for this kind of cause.")
+]
 
 
 @app.command("list")
@@ -37,54 +49,61 @@ def list_all(
     attention: Annotated[
         bool, typer.Option("--attention", help="Only payments flagged for a person to check.")
     ] = False,
+    cause: CauseOption = None,
+    subscription: SubscriptionOption = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Only those due on this day or later.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Payments by due date."""
     from billing.app.documents import payments_listed
     from billing.core.states import PaymentState
 
-    if state is not None and state not in PaymentState.__members__.values():
-        raise typer.BadParameter(
-            f"{state!r} is not a state of a payment; use one of {', '.join(PaymentState)}"
-        )
+    wanted = one_of(PaymentState, state, "state of a payment")
+    if cause is not None and wanted not in (None, PaymentState.HELD):
+        raise typer.BadParameter("--cause is of held payments")
+    day = parse_date(since) if since is not None else None
     with store(config) as (_, db):
-        documents = payments_listed(db, state, attention)
+        documents = payments_listed(db, wanted, attention, cause=cause, reference=subscription, since=day)
         if json:
             print_json_array(documents)
-            return
-        columns = ("id", "subscription", "due", "amount", "state", "cause")
-        print_table(
-            columns,
-            (
-                (
-                    str(doc["id"]),
-                    doc["subscription"],
-                    doc["due_on"],
-                    doc["amount"],
-                    doc["state"],
-                    doc["attention"] or doc["cause"],
-                )
-                for doc in documents
-            ),
-            "no such payments",
-        )
+        else:
+            _print_payments(documents, "no such payments")
+
+
+def _print_payments(documents: Iterable[dict[str, Any]], empty: str) -> None:
+    columns = columns_of(
+        id="number", subscription="text", due_on="fixed", amount="number", state="state", cause="text"
+    )
+    rows = (
+        [str({**doc, "cause": doc["attention"] or doc["cause"]}[column.name]) for column in columns]
+        for doc in documents
+    )
+    print_table(columns, rows, empty)
 
 
 @app.command()
 def show(payment_id: IdArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
     """One payment with its attempts and its history."""
     from billing.app.documents import payment_shown
+    from billing.app.runtime import business_date, utc_now
+    from billing.core.plurals import day_from
 
-    with store(config) as (_, db):
+    with store(config) as (loaded, db):
         whole = payment_shown(db, payment_id)
+        today = business_date(loaded, utc_now())
     if json:
         print_json(whole)
         return
+    when = {"due_on": f" ({day_from(date.fromisoformat(whole['due_on']), today)})"}
     for key, value in whole.items():
         if not isinstance(value, list):
-            print(f"{key:15} {value if value not in (None, '') else '–'}")
+            print(f"{key:15} {value if value not in (None, '') else '–'}{when.get(key, '')}")
+    print(f"\nHistory (times are in {loaded.zone})")
     for event in whole["events"]:
-        print(f"{event['at'][:19]}  {event['actor']:32} {event['action']} {event['detail']}")
+        at = datetime.fromisoformat(event["at"]).astimezone(loaded.zone)
+        print(f"{at:%Y-%m-%d %H:%M:%S}  {event['actor']:32} {event['action']} {event['detail']}")
 
 
 @app.command()
@@ -93,28 +112,44 @@ def release(
     config: ConfigOption = None,
     reason: GivenReason = "",
     all_held: Annotated[bool, typer.Option("--all-held", help="Release every held payment.")] = False,
+    cause: CauseOption = None,
+    subscription: SubscriptionOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be released.")] = False,
 ) -> None:
-    """Let held, rejected or parked payments be sent (again) by the next run."""
-    from billing.app.documents import held_payments
+    """Let held, rejected or parked payments be sent (again) by the next run.
+
+    Name them by their ids, or take all that are held: every one, of one subscription, for one cause.
+    """
+    from billing.app.documents import held_payments, payment_document
     from billing.app.runtime import utc_now
 
-    if bool(payment_ids) == all_held:
-        raise typer.BadParameter("give payment ids, or --all-held")
+    if bool(payment_ids) == bool(all_held or subscription):
+        raise typer.BadParameter("give payment ids, or --all-held, or --subscription REF")
+    if payment_ids and cause:
+        raise typer.BadParameter("--cause goes with --all-held or --subscription")
     with store(config) as (_, db):
-        if all_held:
-            payment_ids = held_payments(db)
-        released = decisions.release(db, payment_ids or [], utc_now(), reason)
-    print(_released(len(released), sum(row.amount_micros for row in released)))
+        ids = payment_ids or held_payments(db, cause, subscription)
+        released = decisions.release(db, list(dict.fromkeys(ids)), utc_now(), reason, dry_run)
+    _print_payments(
+        # They are shown as they were: which state and cause they are released from.
+        (payment_document(row) for row in released[:_SHOWN]),
+        "",
+    )
+    if len(released) > _SHOWN:
+        print(f"… and {len(released) - _SHOWN} more")
+    print(_released(len(released), sum(row.amount_micros for row in released), dry_run))
 
 
-def _released(count: int, amount_micros: int) -> str:
+def _released(count: int, amount_micros: int, dry_run: bool) -> str:
     from billing.core.money import format_amount
     from billing.core.plurals import counted, plural
 
     if not count:
         return "no payments released: none was waiting"
-    what = f"{counted(count, 'payment')} released ({format_amount(amount_micros)} USDC)"
-    return f"{what}; the next run sends {plural(count, 'it', 'them')}"
+    amount = f"({format_amount(amount_micros)} USDC)"
+    if dry_run:
+        return f"{counted(count, 'payment')} would be released {amount}; nothing was changed"
+    return f"{counted(count, 'payment')} released {amount}; the next run sends {plural(count, 'it', 'them')}"
 
 
 @app.command()

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from billing.cli.shared import ConfigOption, JsonOption, parse_date, print_json, print_table, read_config, say
+from billing.cli.shared import ConfigOption, JsonOption, parse_date, print_json, read_config, say
 from billing.cli.system import show_needs
+from billing.cli.table import columns_of, print_table
 
 if TYPE_CHECKING:
     from billing.config import Config
@@ -160,10 +161,11 @@ def show_report(report: Report, config: Config, out: TextIO) -> None:
         print(f"Problem: {problem}", file=out)
     if report.stopped:
         print(f"Stopped: {report.stopped}", file=out)
-    if report.needs_a_person:
-        waiting = report.needs_a_person
-        verb = plural(waiting, "needs", "need")
-        print(f"{counted(waiting, 'payment')} {verb} your decision: `billing status` shows which", file=out)
+    payments, mails = report.needs_a_person, report.mail_needs_a_person
+    waiting = [counted(count, one) for count, one in ((payments, "payment"), (mails, "e-mail")) if count]
+    if waiting:
+        verb = plural(payments + mails, "needs", "need")
+        print(f"{' and '.join(waiting)} {verb} your decision: `billing status` shows which", file=out)
 
 
 def _dry_run(config: Config, as_of: date | None, json: bool) -> None:
@@ -199,7 +201,7 @@ def _dry_run(config: Config, as_of: date | None, json: bool) -> None:
     charged = f"{counted(len(creates) - held, 'payment')}, {format_amount(total)} USDC"
     print(f"A run for {today} would create {charged}{f', and hold {held} (catch-up)' if held else ''}:")
     print_table(
-        ("subscription", "due", "amount", ""),
+        columns_of(subscription="text", due="fixed", amount="number", note="fixed"),
         (
             (
                 c.subscription,
@@ -213,7 +215,7 @@ def _dry_run(config: Config, as_of: date | None, json: bool) -> None:
     )
     print(f"and send {counted(len(mails), 'e-mail')}:")
     print_table(
-        ("kind", "subscription", "due"),
+        columns_of(kind="fixed", subscription="text", due="fixed"),
         ((m.kind.value, m.subscription, str(m.due_on)) for m in mails),
         "no e-mail",
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -71,32 +72,16 @@ def print_json_array(items: Iterable[Any]) -> None:
     sys.stdout.write("\n]\n")
 
 
-_ON_SCREEN = 200
+S = TypeVar("S", bound=StrEnum)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
-    """A table for people; tab-separated lines into a pipe."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            sys.stdout.write("\t".join(row) + "\n")
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    count = 0
-    for row in rows:
-        count += 1
-        if count <= _ON_SCREEN:
-            table.add_row(*(Text(cell) for cell in row))
-    console = Console()
-    if not count:
-        console.print(empty, style="dim")
-        return
-    console.print(table)
-    if count > _ON_SCREEN:
-        console.print(f"… and {count - _ON_SCREEN} more; use --json or a pipe to see all", style="dim")
+def one_of(states: type[S], given: str | None, what: str) -> S | None:
+    """A state option's value. Raises typer's usage error with those that there are."""
+    if given is None:
+        return None
+    if given not in states.__members__.values():
+        raise typer.BadParameter(f"{given!r} is not a {what}; use one of {', '.join(states)}")
+    return states(given)
 
 
 def complete_reference(incomplete: str) -> list[str]:
@@ -114,4 +99,10 @@ def complete_reference(incomplete: str) -> list[str]:
 ReferenceArgument = Annotated[
     str,
     typer.Argument(metavar="REF", help="The subscription's reference.", autocompletion=complete_reference),
+]
+SubscriptionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--subscription", metavar="REF", help="Only of this subscription.", autocompletion=complete_reference
+    ),
 ]

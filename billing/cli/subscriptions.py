@@ -13,12 +13,14 @@ from billing.cli.shared import (
     JsonOption,
     ReasonOption,
     ReferenceArgument,
+    one_of,
+    parse_date,
     print_json,
     print_json_array,
-    print_table,
     say,
     store,
 )
+from billing.cli.table import columns_of, print_table
 
 app = typer.Typer(help="Subscriptions: import, show, pause, resume and cancel them.", no_args_is_help=True)
 
@@ -78,20 +80,39 @@ def import_file(
 
 
 @app.command("list")
-def list_all(config: ConfigOption = None, json: JsonOption = False) -> None:
+def list_all(
+    config: ConfigOption = None,
+    state: Annotated[
+        str | None, typer.Option(metavar="S", help="Only active, paused, cancelled or ended ones.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Only those whose next payment is due then or later.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
     """All subscriptions, by reference."""
     from billing.app.documents import subscriptions_listed
+    from billing.core.states import SubscriptionStatus
 
+    wanted = one_of(SubscriptionStatus, state, "status of a subscription")
+    day = parse_date(since) if since is not None else None
     with store(config) as (_, db):
-        documents = subscriptions_listed(db)
+        documents = subscriptions_listed(db, wanted, since=day)
         if json:
             print_json_array(documents)
             return
-        columns = ("reference", "plan", "amount", "interval", "status", "next_due_on")
-        cells = (tuple(str(doc[column] or "–") for column in columns) for doc in documents)
-        print_table(
-            columns, cells, "no subscriptions yet; add some with `billing subscriptions import FILE.csv`"
+        columns = columns_of(
+            reference="text",
+            plan="text",
+            amount="number",
+            interval="fixed",
+            status="state",
+            next_due_on="fixed",
         )
+        cells = ([str(doc[column.name] or "–") for column in columns] for doc in documents)
+        narrowed = wanted is not None or day is not None
+        none_yet = "no subscriptions yet; add some with `billing subscriptions import FILE.csv`"
+        print_table(columns, cells, "no such subscriptions" if narrowed else none_yet)
 
 
 @app.command()
@@ -108,11 +129,11 @@ def show(reference: ReferenceArgument, config: ConfigOption = None, json: JsonOp
         if not isinstance(value, list):
             print(f"{key:15} {value if value is not None else '–'}")
     print("\nPayments")
-    columns = ("id", "due_on", "amount", "state", "remote_id")
-    print_table(columns, ([str(p[c] or "–") for c in columns] for p in whole["payments"]), "none yet")
+    columns = columns_of(id="number", due_on="fixed", amount="number", state="state", remote_id="fixed")
+    print_table(columns, ([str(p[c.name] or "–") for c in columns] for p in whole["payments"]), "none yet")
     print("\nNotices")
-    columns = ("id", "kind", "due_on", "state", "subject")
-    print_table(columns, ([str(n[c] or "–") for c in columns] for n in whole["notices"]), "none yet")
+    columns = columns_of(id="number", kind="fixed", due_on="fixed", state="state", subject="text")
+    print_table(columns, ([str(n[c.name] or "–") for c in columns] for n in whole["notices"]), "none yet")
 
 
 @app.command()

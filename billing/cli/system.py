@@ -15,13 +15,13 @@ from billing.cli.shared import (
     ReferenceArgument,
     parse_date,
     print_json,
-    print_table,
     read_config,
     store,
 )
+from billing.cli.table import Column, print_table
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from billing.app.status import LastRun, Need, Status
     from billing.config import Config
@@ -47,7 +47,7 @@ def show_config(config: ConfigOption = None, json: JsonOption = False) -> None:
         print_json({key: {"value": value, "origin": origin} for key, value, origin in loaded.rows()})
         return
     rows = ((key, str(value), origin) for key, value, origin in loaded.rows())
-    print_table(("key", "value", "from"), rows, "")
+    print_table((Column("key", "fixed"), Column("value"), Column("from")), rows, "")
 
 
 def status(config: ConfigOption = None, json: JsonOption = False) -> None:
@@ -58,7 +58,7 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
     with store(config) as (loaded, db), db.read() as tx:
         now = utc_now()
         today = business_date(loaded, now)
-        found = read_status(tx, today, now, loaded.settings.schedule.every_minutes)
+        found = read_status(tx, loaded.settings, today, now)
     if json:
         print_json(found.to_json())
     else:
@@ -69,7 +69,9 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
 def _show_status(found: Status, config: Config, now: datetime) -> None:
     from billing.core.plurals import plural
 
-    if found.healthy:
+    if found.healthy and found.last_run and found.last_run["outcome"] == "unfinished":
+        print("Nothing needs you. A run is under way, or was killed; the next one goes on where it ended.")
+    elif found.healthy:
         print("All is well.")
     else:
         print("Something needs your attention:")
@@ -99,38 +101,44 @@ def _last_run(last: LastRun | None, config: Config, now: datetime) -> str:
 
     if last is None:
         return "none yet: start one with `billing run-once`"
-    started = datetime.fromisoformat(last["started_at"])
+    started = datetime.fromisoformat(last["started_at"]).astimezone(config.zone)
     counts = [
         f"{count} {name.replace('_', ' ')}" for name, count in (last["payments"] or {}).items() if count
     ]
     said = {"unfinished": "still running, or it was killed"}.get(last["outcome"], last["outcome"])
-    at = f"{started.astimezone(config.zone):%Y-%m-%d %H:%M}"
-    return f"{_ago(now - started)} ({at}), {said}: {', '.join(counts) or 'nothing was due'}"
+    at = f"{started:%Y-%m-%d %H:%M}"
+    wrong = [f"stopped: {last['why']}"] if last["why"] else []
+    wrong += [f"problem: {problem}" for problem in last["problems"]]
+    ago = _ago(started, now.astimezone(config.zone))
+    return "\n           ".join((f"{ago} ({at}), {said}: {', '.join(counts) or 'nothing was due'}", *wrong))
 
 
-def _ago(passed: timedelta) -> str:
-    minutes = int(passed.total_seconds() // 60)
+def _ago(at: datetime, now: datetime) -> str:
+    """How long ago, with days as the calendar of the business counts them."""
+    from billing.core.plurals import counted, day_from
+
+    minutes = int((now - at).total_seconds() // 60)
     if minutes < 1:
         return "just now"
     if minutes < 120:
-        return f"{minutes} minutes ago" if minutes > 1 else "a minute ago"
-    return f"{minutes // 60} hours ago" if minutes < 60 * 48 else f"{minutes // (60 * 24)} days ago"
+        return f"{counted(minutes, 'minute')} ago"
+    return f"{minutes // 60} hours ago" if minutes < 60 * 48 else day_from(at.date(), now.date())
 
 
 def show_needs(config: Config, out: TextIO) -> None:
     """What waits for a person, each with the command to type: the second half of what cron mails."""
-    from billing.app.status import needs, reading
+    from billing.app.runtime import utc_now
+    from billing.app.status import needs_now
 
-    with reading(config) as tx:
-        _print_needs(needs(tx), out)
+    _print_needs(needs_now(config, utc_now()), out)
 
 
 def _print_needs(needs: Sequence[Need], out: TextIO) -> None:
     for need in needs:
-        print(f"  {need.count:>7}  {need.what}\n           {need.command}", file=out)
-        for item in need.items:
-            print(f"             {item.title}{f' ({item.detail})' if item.detail else ''}", file=out)
-            print(f"             {item.command}", file=out)
+        print(f"  {need.what}", file=out)
+        if need.detail:
+            print(f"      {need.detail}", file=out)
+        print(f"      $ {need.command}", file=out)
 
 
 def doctor(config: ConfigOption = None, json: JsonOption = False) -> None:

@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from billing.core.states import NoticeKind
 
+MOST_TRIES = 11
+"""Doubling from five minutes, the last try comes after about three and a half days."""
+
 
 @dataclass(frozen=True, slots=True)
 class DigestItem:

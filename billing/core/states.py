@@ -39,7 +39,8 @@ TRANSITIONS: dict[PaymentState, frozenset[PaymentState]] = {
     S.VOID: frozenset(),
 }
 
-NEEDS_A_PERSON = frozenset({S.REJECTED, S.UNKNOWN, S.HELD, S.PARKED})
+NEEDS_A_PERSON = frozenset({S.REJECTED, S.HELD, S.PARKED})
+"""Whatever else is so. (When an unknown one does, `lifecycle.needs` says.)"""
 UNSENT = frozenset({S.PLANNED, S.HELD, S.REJECTED})
 """For all we know it does not exist at Mileston: it takes new terms, and a cancellation voids it."""
 REMOTE = frozenset({S.OPEN, S.PAID, S.UNCOLLECTIBLE})

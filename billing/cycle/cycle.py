@@ -51,6 +51,7 @@ STEPS: tuple[Step, ...] = (
 
 async def run_cycle(ctx: Context, steps: Sequence[Step] = STEPS) -> Report:
     """Run the steps once and record the run. Raises StoreError if the database fails."""
+    ctx.report.sends = submit in steps
     with ctx.db.transaction() as tx:
         runs.start(tx, ctx.run_id, ctx.as_of, ctx.began)
     for step in steps:
@@ -69,7 +70,9 @@ def _close(ctx: Context) -> Report:
     if skewed:
         report.problems.append(skewed)
     with ctx.db.transaction() as tx:
-        report.needs_a_person = needs.count_payments(tx)
+        waiting = needs.waiting(tx, now, ctx.settings.mail.on_unknown == "resend")
+        report.needs_a_person = waiting.payments + waiting.subscriptions
+        report.mail_needs_a_person = waiting.notices
         report.seconds = (now - ctx.began).total_seconds()
         if not report.conserved():
             report.problems.append("the counts of this run do not add up; please report this")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from billing.core.addresses import same_mailbox
-from billing.core.notices import Delivery, DeliveryKind, RenderedMail
+from billing.core.notices import MOST_TRIES, Delivery, DeliveryKind, RenderedMail
 from billing.core.states import NoticeState
 from billing.cycle.context import Context
 from billing.cycle.notice_facts import STATEMENTS, facts_for, must_wait, no_longer_holds
@@ -26,8 +26,6 @@ from billing.store.rows import NoticeWithRows, OwedPayment
 from billing.store.tx import Tx
 
 _LEASE = timedelta(minutes=15)
-_MOST_TRIES = 11
-"""Doubling from five minutes, the last try comes after about three and a half days."""
 _MOST_REFUSED = 5
 """If a run sends nothing, and so many addressees are refused, it is not they who are refused but we."""
 _MADE_ELSEWHERE = (
@@ -65,7 +63,7 @@ def window(lanes: int) -> int:
 def _resend_unknown(ctx: Context) -> None:
     if ctx.settings.mail.on_unknown == "resend":
         with ctx.db.transaction() as tx:
-            lifecycle.requeue_unknown(tx, ctx.clock(), _MOST_TRIES)
+            lifecycle.requeue_unknown(tx, ctx.clock(), MOST_TRIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +239,7 @@ class _Outbox:
             state = NoticeState.UNKNOWN
             try_at = posted.at + self._back_off(tries)  # if unknown ones are resent at all
             report.notices_failed += 1
-        elif delivery.kind is DeliveryKind.FAILED or tries >= _MOST_TRIES:
+        elif delivery.kind is DeliveryKind.FAILED or tries >= MOST_TRIES:
             state = NoticeState.FAILED
             report.notices_failed += 1
         elif delivery.kind is DeliveryKind.RETRY:

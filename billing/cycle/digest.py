@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 
@@ -11,7 +11,7 @@ from billing.core.notices import DigestItem
 from billing.core.states import NoticeKind
 from billing.cycle.context import Context
 from billing.lifecycle import notices
-from billing.lifecycle.needs import Need, needs
+from billing.lifecycle.needs import Need, needs, run_needs
 from billing.store.notices import digests_of, digests_queued
 from billing.store.tx import Tx
 
@@ -27,13 +27,17 @@ async def digest(ctx: Context) -> None:
     """
     if not ctx.settings.business.operator_address or ctx.stopping():
         return
+    report = ctx.report
     with ctx.db.read() as connection:
-        # A digest that fails must not be the reason for the next one.
-        found = (*_of_this_run(ctx), *needs(connection, digests=False))
+        found = (
+            *run_needs(report.stopped, report.problems, report.not_sent),
+            # A digest that fails must not be the reason for the next one.
+            *needs(connection, ctx.clock(), ctx.settings.mail.on_unknown == "resend", digests=False),
+        )
         told = _told_today(connection, ctx.as_of)
     if not _is_due(found, told, ctx.settings.mail.digest_when_well):
         return
-    facts = json.dumps({"items": [asdict(item) for item in _told(found)], "marks": _marks(found)})
+    facts = json.dumps({"items": _items(found), "marks": _marks(found)})
     key = notices.dedupe_key(NoticeKind.RUN_DIGEST, "", ctx.as_of, str(len(told) + 1))
     with ctx.db.transaction() as tx:
         older = digests_queued(tx)
@@ -44,27 +48,9 @@ async def digest(ctx: Context) -> None:
     ctx.report.notices_queued += queued
 
 
-def _of_this_run(ctx: Context) -> Iterator[Need]:
-    """What went wrong with the run itself; the words of a step are told apart by the step alone."""
-    if ctx.report.stopped:
-        title = "The run stopped before it had sent everything"
-        # What else went wrong most likely has the same cause.
-        detail = "; ".join((ctx.report.stopped, *ctx.report.problems))
-        item = DigestItem(title, detail, "billing doctor")
-        yield Need(f"stopped: {ctx.report.stopped}", title, 1, "billing doctor", items=(item,))
-        return
-    for problem in ctx.report.problems:
-        step = problem.partition(":")[0]
-        item = DigestItem(f"The step {step} could not do its work", problem, "billing doctor")
-        yield Need(f"problem: {step}", item.title, 1, "billing doctor", items=(item,))
-
-
-def _told(found: Sequence[Need]) -> Iterator[DigestItem]:
-    for need in found:
-        yield from need.items
-        if need.count > len(need.items):
-            more = f"and {need.count - len(need.items)} more {need.what}"
-            yield DigestItem(more, "", need.command)
+def _items(found: Sequence[Need]) -> list[dict[str, str]]:
+    """One item for each group, with what deals with all of it."""
+    return [asdict(DigestItem(need.what, need.detail, need.command)) for need in found]
 
 
 def _told_today(tx: Tx, today: date) -> list[Marks]:

@@ -42,7 +42,11 @@ class Report:
     unknown_before_sending: int = 0
     """How many of `due` and `unknown` were unknown before this run sent anything."""
     needs_a_person: int = 0
-    """Payments that are rejected, unknown, held, parked or flagged, now, from whichever run."""
+    """Payments that wait for a person, now, from whichever run: see `lifecycle.needs`."""
+    mail_needs_a_person: int = 0
+    """Notices that do not go out by themselves any more."""
+    sends: bool = True
+    """Whether this run was to send what is due; a mere look-up at Mileston is not."""
     stopped: str = ""
     """Why submitting ended early, or ''."""
     problems: list[str] = field(default_factory=list)
@@ -58,7 +62,7 @@ class Report:
         """`ok`, `attention` or `stopped`."""
         if self.stopped:
             return "stopped"
-        if self.needs_a_person or self.not_sent or self.notices_failed or self.problems:
+        if self.needs_a_person or self.mail_needs_a_person or self.not_sent or self.problems:
             return "attention"
         return "ok"
 
@@ -87,6 +91,8 @@ class Report:
             "amount_created": format_amount(self.amount_created_micros),
             "seconds": round(self.seconds, 3),
             "needs_a_person": self.needs_a_person,
+            "mail_needs_a_person": self.mail_needs_a_person,
+            "sends": self.sends,
             "stopped": self.stopped,
             "problems": list(self.problems),
         }

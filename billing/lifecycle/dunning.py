@@ -80,6 +80,19 @@ def _held_back() -> Select[Any]:
     return select(*columns).where(_P.state == PaymentState.HELD.value, _P.cause == HELD_BACK).order_by(_P.id)
 
 
+def waiting_though_paid(tx: Tx) -> list[str]:
+    """The references of those that dunning has paused and that owe nothing any more: a person resumes them.
+
+    So it is with `dunning.when_paid = "ask"`, and where no period is left that could be billed.
+    """
+    led = exists().where(_P.subscription_id == _S.id, _P.led_to_pause == 1)
+    unpaid = exists().where(
+        _P.subscription_id == _S.id, _P.led_to_pause == 1, _P.state != PaymentState.PAID.value
+    )
+    query = select(_S.reference).where(_S.paused_by != "", _S.paused_by == BY_DUNNING, led, ~unpaid)
+    return list(tx.execute(query.order_by(_S.id)).scalars())
+
+
 def paid_up(tx: Tx, subscription_ids: Sequence[int]) -> list[int]:
     """Those that dunning has paused, and of which every payment that led to it is paid."""
     unpaid = exists().where(

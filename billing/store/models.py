@@ -87,6 +87,12 @@ class Subscription(SQLModel, table=True):
             postgresql_where=text("status = 'active'"),
         ),
         Index(
+            "ix_subscriptions_paused_by",
+            "id",
+            sqlite_where=text("paused_by <> ''"),
+            postgresql_where=text("paused_by <> ''"),
+        ),
+        Index(
             "ix_subscriptions_remind",
             "next_remind_on",
             "id",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import Any, cast
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from billing.core.states import NoticeKind, NoticeState
 from billing.store.models import notices, payments, subscriptions
@@ -97,9 +97,14 @@ def listing(tx: Tx, states: Iterable[str] = (), subscription_id: int | None = No
 
 
 def listed(
-    states: Iterable[str] = (), subscription_id: int | None = None, digests: bool = True
+    states: Iterable[str] = (),
+    subscription_id: int | None = None,
+    *,
+    only: ColumnElement[bool] | None = None,
+    reference: str | None = None,
+    since: datetime | None = None,
 ) -> Listing[ListedNotice]:
-    """Notices, oldest first, with their subscription's reference and e-mail."""
+    """Notices, oldest first, with their subscription's reference and e-mail; `since` is when queued."""
     query = select(notices, subscriptions.c.reference, subscriptions.c.email).outerjoin(
         subscriptions, subscriptions.c.id == _N.subscription_id
     )
@@ -107,8 +112,12 @@ def listed(
         query = query.where(_N.state.in_(states))
     if subscription_id is not None:
         query = query.where(_N.subscription_id == subscription_id)
-    if not digests:
-        query = query.where(_N.kind != NoticeKind.RUN_DIGEST.value)
+    if only is not None:
+        query = query.where(only)
+    if reference is not None:
+        query = query.where(subscriptions.c.reference == reference)
+    if since is not None:
+        query = query.where(_N.queued_at >= since)
     return Listing(query, (_N.id,))
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, cast
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import ColumnElement, Select, case, func, select
 
 from billing.core.states import PaymentState
 from billing.store.models import attempts, payments, subscriptions
@@ -58,6 +58,13 @@ def count_planned(tx: Tx, today: date, after_id: int = 0) -> int:
     return tx.execute(query).scalar_one()
 
 
+def count_left_unsent(tx: Tx, today: date, since: datetime) -> int:
+    """Payments due by `today` that have been planned, unchanged, since an instant (a run's end) or before."""
+    planned = _P.state == PaymentState.PLANNED.value
+    query = select(func.count()).where(planned, _P.due_on <= today, _P.updated_at <= since)
+    return tx.execute(query).scalar_one()
+
+
 def find(tx: Tx, payment_id: int) -> PaymentOfSubscription | None:
     """One payment with its subscription's reference, plan, name and email; locked in a transaction."""
     query = _with_subscription().where(_P.id == payment_id).with_for_update(of=payments)
@@ -75,9 +82,16 @@ def listing(
 
 
 def listed(
-    states: Iterable[str] = (), subscription_id: int | None = None, attention: bool = False
+    states: Iterable[str] = (),
+    subscription_id: int | None = None,
+    attention: bool = False,
+    *,
+    causes: Iterable[str] = (),
+    only: ColumnElement[bool] | None = None,
+    reference: str | None = None,
+    since: date | None = None,
 ) -> Listing[PaymentOfSubscription]:
-    """Payments by due date with their subscriptions."""
+    """Payments by due date with their subscriptions; `since` is the first due date."""
     query = _with_subscription()
     if states := tuple(states):
         query = query.where(_P.state.in_(states))
@@ -85,6 +99,14 @@ def listed(
         query = query.where(_P.subscription_id == subscription_id)
     if attention:
         query = query.where(_P.attention != "")
+    if causes := tuple(causes):
+        query = query.where(_P.cause.in_(causes))
+    if only is not None:
+        query = query.where(only)
+    if reference is not None:
+        query = query.where(subscriptions.c.reference == reference)
+    if since is not None:
+        query = query.where(_P.due_on >= since)
     return Listing(query, (_P.due_on, _P.id))
 
 

@@ -33,9 +33,9 @@ def latest(tx: Tx, outcome: str | None = None) -> Run | None:
     return cast("Run | None", tx.execute(query).first())
 
 
-def recent(tx: Tx, limit: int) -> list[Run]:
+def recent(tx: Tx, count: int) -> list[Run]:
     """The runs that started last, newest first."""
-    query = select(runs).order_by(runs.c.started_at.desc()).limit(limit)
+    query = select(runs).order_by(runs.c.started_at.desc()).limit(count)
     return cast("list[Run]", list(tx.execute(query)))
 
 

@@ -117,9 +117,14 @@ def references_from(tx: Tx, beginning: str, limit: int) -> list[str]:
     return list(tx.execute(query.order_by(_S.reference).limit(limit)).scalars())
 
 
-def listed() -> Listing[Subscription]:
-    """Subscriptions by reference."""
-    return Listing(select(subscriptions), (_S.reference,))
+def listed(status: str | None = None, since: date | None = None) -> Listing[Subscription]:
+    """Subscriptions by reference; of one status, and with a next due date from `since` on."""
+    query = select(subscriptions)
+    if status is not None:
+        query = query.where(_S.status == status)
+    if since is not None:
+        query = query.where(_S.next_due_on >= since)
+    return Listing(query, (_S.reference,))
 
 
 def count(tx: Tx) -> int:

@@ -51,11 +51,10 @@ def test_when_something_needs_a_person_there_is_one_page_with_what_to_type(
     for words in (
         ": attention",
         "1  held (safety limit, catch-up or paused)",
-        "Payment 1 is held",
+        "1 payment is held by a safety limit",
         "zoe, due on",
         "cycle.max_payments_per_run",
         "billing payments release 1",
-        "billing payments list --state held",
     ):
         assert words in done.stderr, words
     assert len(done.stderr.splitlines()) < 25

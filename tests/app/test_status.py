@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from billing.app.runtime import utc_now
+from billing.app import decisions
+from billing.app.runtime import RECONCILE_STEPS, utc_now
 from billing.app.status import Status, mail_trouble, read_status
+from billing.config import Settings
 from billing.core.states import NoticeKind
 from billing.lifecycle import notices
 from billing.store import runs
@@ -24,7 +27,7 @@ Make = Callable[..., Business]
 
 def status(business: Business, today: date = DAY, now: datetime | None = None) -> Status:
     with business.store() as db, db.read() as tx:
-        return read_status(tx, today, now or utc_now(), 10.0)
+        return read_status(tx, business.config.settings, today, now or utc_now())
 
 
 def test_before_the_first_run(business: Business) -> None:
@@ -75,8 +78,7 @@ def test_what_needs_a_person_and_what_to_type(new_business: Make) -> None:
     found = status(business)
     (need,) = found.needs
     assert not found.healthy
-    assert (need.count, need.command) == (1, "billing payments list --state held")
-    assert need.items[0].command == "billing payments release 1"
+    assert (need.count, need.command) == (1, "billing payments release 1")
 
 
 def test_no_cycle_for_days_is_no_health(business: Business) -> None:
@@ -91,7 +93,44 @@ def test_a_run_that_stopped_early(business: Business) -> None:
     business.subscribe("ada,P,N,a@example.com,5,1 month,2026-03-01")
     business.sandbox.ask("PUT", "keys", {"keys": ["another"]})
     business.run(DAY)
-    assert [(need.kind, need.command) for need in status(business).needs] == [("stopped", "billing doctor")]
+    (need,) = status(business).needs
+    assert need.kind == "stopped: Mileston refused the API key (401)"
+    assert need.command == "billing doctor"
+
+    business.run(DAY, steps=RECONCILE_STEPS)  # sends nothing, so it mends nothing
+    assert [found.kind for found in status(business).needs][-1:] == [need.kind]
+    business.sandbox.ask("PUT", "keys", {"keys": ["sandbox-key"]})
+    business.run(DAY, steps=RECONCILE_STEPS)
+    assert [found.kind for found in status(business).needs] == [need.kind]
+    business.run(DAY)
+    assert status(business).healthy
+
+
+def test_what_a_run_left_unsent_is_told_until_it_is_settled(new_business: Make) -> None:
+    """Too few to stop the run: nothing but the count says so."""
+    business = new_business(mileston__recurring_payment_url="http://127.0.0.1:1/recurring-payment")
+    business.subscribe("ada,P,N,a@example.com,5,1 month,2026-03-01")
+    report = business.run(DAY)
+    assert (report.outcome, report.not_sent, report.stopped) == ("attention", 1, "")
+    (need,) = [found for found in status(business).needs if found.kind == "not_sent"]
+    assert need.what == "1 payment that is due was not sent; the next run sends it"
+
+    with business.store() as db:
+        asyncio.run(decisions.void(db, None, 1, utc_now(), ""))
+    assert [found.kind for found in status(business).needs if found.kind == "not_sent"] == []
+
+
+def test_a_run_that_never_ended_is_no_all_is_well_and_a_need_after_an_hour(business: Business) -> None:
+    business.run(DAY)
+    now = utc_now()
+    with business.store() as db, db.transaction() as tx:
+        runs.start(tx, "killed", DAY, now)
+    young = status(business, now=now + timedelta(minutes=59))
+    assert young.healthy
+    assert young.last_run is not None
+    assert young.last_run["outcome"] == "unfinished"
+    (need,) = status(business, now=now + timedelta(hours=3)).needs
+    assert need.what == "The last run has not finished for 3 hours: it was killed, or it hangs"
 
 
 def a_run(db: Database, number: int, *problems: str, sent: int = 0, outcome: str = "attention") -> None:
@@ -149,11 +188,11 @@ def test_each_state_that_waits_for_a_person_is_told(db: object, state: str) -> N
     row = a_subscription(db)  # type: ignore[arg-type]
     a_payment(db, row, state=state, cause="a reason")  # type: ignore[arg-type]
     with db.read() as tx:  # type: ignore[attr-defined]
-        found = read_status(tx, DAY, datetime(2026, 3, 1, tzinfo=UTC), 10.0)
+        found = read_status(tx, Settings(), DAY, datetime(2026, 3, 1, tzinfo=UTC))
     (need,) = found.needs
-    assert need.kind == state
-    assert need.items[0].title.startswith("Payment 1 ")
-    assert "a reason" in need.items[0].detail
+    assert need.kind.startswith(state)
+    assert need.detail.startswith("payment 1 (")
+    assert "a reason" in need.detail
 
 
 def test_the_screen_and_the_document(new_business: Make, billing: Callable[..., Finished]) -> None:
@@ -166,7 +205,7 @@ def test_the_screen_and_the_document(new_business: Make, billing: Callable[..., 
 
     for words in (
         "Something needs your attention:",
-        "1  held payments",
+        "1 payment is held by a safety limit (19.90 USDC)",
         "billing payments release 1",
         "Last run   ",
         "attention",

@@ -80,4 +80,4 @@ def test_what_exists_at_the_api_is_never_planned_again() -> None:
 
 
 def test_what_needs_a_person_is_neither_under_way_nor_settled() -> None:
-    assert {"rejected", "unknown", "held", "parked"} == NEEDS_A_PERSON
+    assert {"rejected", "held", "parked"} == NEEDS_A_PERSON

@@ -140,7 +140,7 @@ def test_a_status_that_is_neither_is_not_dunned_not_deleted_and_told(
     assert api.gone == []
     assert {report.outcome for report in reports} == {"attention"}
     assert payment_of(business, "ada")["state"] == "open"
-    assert "neither paid nor unpaid" in business.billing("payments", "list", "--attention").stdout
+    assert "neither paid nor unpaid" in business.billing("payments", "list", "--attention", "--json").stdout
 
 
 # -- 6: lists that are cut, in any order ----------------------------------------------------------------

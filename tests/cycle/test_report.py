@@ -33,12 +33,14 @@ def test_the_outcome_is_the_worst_that_happened() -> None:
     report = a_report(due=1, created=1)
     assert report.outcome == "ok"
     report.notices_failed = 1
+    assert report.outcome == "ok"  # whether it still waits for a person, its row says
+    report.mail_needs_a_person = 1
     assert report.outcome == "attention"
     report.stopped = "the API refused the key"
     assert report.outcome == "stopped"
 
 
-@pytest.mark.parametrize("trouble", ["needs_a_person", "not_sent", "notices_failed"])
+@pytest.mark.parametrize("trouble", ["needs_a_person", "mail_needs_a_person", "not_sent"])
 def test_what_is_left_over_is_never_ok(trouble: str) -> None:
     assert a_report(**{trouble: 1}).outcome == "attention"
 

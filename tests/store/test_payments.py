@@ -155,9 +155,9 @@ def test_a_flag_is_set_and_taken_back(db: Database) -> None:
         assert row is not None
         assert verbs.flag(tx, "run:1", NOW, row, "it vanished")
         assert not verbs.flag(tx, "run:1", NOW, row, "it vanished")  # once is enough
-        assert needs.count_payments(tx) == 1
+        assert needs.waiting(tx, NOW, False).payments == 1
         assert verbs.unflag(tx, NOW, row)
-        assert needs.count_payments(tx) == 0
+        assert needs.waiting(tx, NOW, False).payments == 0
 
 
 def test_sums_and_counts_by_state(db: Database) -> None:
@@ -170,7 +170,7 @@ def test_sums_and_counts_by_state(db: Database) -> None:
         by_state = payments.count_by_state(connection)
         assert set(by_state) == set(S)
         assert by_state["paid"] == (2, 999_999_999_999_999 + 10 ** list(S).index(S.PAID))
-        assert needs.count_payments(connection) == 5
+        assert needs.waiting(connection, NOW + DAY, False).payments == 5
         paid, open_ = payments.paid_sums(connection)
     assert paid == by_state["paid"][1]
     assert open_ == by_state["open"][1]
@@ -180,7 +180,7 @@ def test_an_empty_store_sums_to_nothing(db: Database) -> None:
     with db.read() as connection:
         assert payments.paid_sums(connection) == (0, 0)
         assert payments.count_by_state(connection) == {}
-        assert needs.count_payments(connection) == 0
+        assert needs.waiting(connection, NOW, False).payments == 0
 
 
 def test_the_last_day_that_is_charged(db: Database) -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _YOUNG = timedelta(hours=1)
 """An unknown outcome is the program's own work for so long after its first unanswered attempt."""
+_MARGIN = timedelta(minutes=1)
+"""A run asks its clock a moment before the oracle does."""
 _OF_A_PERSON = ("held", "rejected", "parked")
 
 
@@ -46,26 +48,37 @@ def _waiting(world: World) -> str:
     """What needs a person, or ''."""
     marks = ", ".join(f"'{state}'" for state in _OF_A_PERSON)
     payments = _count(world, f"state IN ({marks}) OR attention <> ''")
-    notices = world.store.rows("SELECT count(*) FROM notices WHERE state IN ('failed', 'unknown')")[0][0]
-    if payments or notices:
-        return f"{payments} payments and {notices} notices wait for a person"
+    # Where unknown mail is sent again, it is the program's own work until its tries are used up.
+    states = "'failed'" if world.options.settings.mail.on_unknown == "resend" else "'failed', 'unknown'"
+    notices = world.store.rows(f"SELECT count(*) FROM notices WHERE state IN ({states})")[0][0]
+    unknown = _overdue(world, _YOUNG + _MARGIN)
+    if payments or notices or unknown:
+        return f"{payments} payments, {unknown} unknown ones and {notices} notices wait for a person"
     return ""
 
 
 def _is_anything_wrong(world: World, run: Run) -> bool:
     report = run.report
     assert report is not None
-    if report.problems or report.notices_failed or report.not_sent or _waiting(world):
-        return True
-    old = (world.trace.now() - _YOUNG).astimezone(UTC).replace(tzinfo=None)
-    rows = world.store.rows(
-        "SELECT p.id, min(a.started_at), sum(t.new = 'unknown') FROM payments p "
-        "LEFT JOIN attempts a ON a.payment_id = p.id LEFT JOIN sim_transitions t ON t.payment_id = p.id "
-        "WHERE p.state = 'unknown' GROUP BY p.id"
-    )
-    return any(
-        started is None or datetime.fromisoformat(started) < old or times > 1 for _, started, times in rows
-    )
+    return bool(report.problems or report.not_sent or _waiting(world) or _overdue(world, _YOUNG))
+
+
+def _overdue(world: World, age: timedelta) -> int:
+    """How many unknown payments are older than `age`, or unknown for a second time."""
+    old = (world.trace.now() - age).astimezone(UTC).replace(tzinfo=None)
+    found = 0
+    for payment_id, updated, deadline in world.store.rows(
+        "SELECT id, updated_at, deadline_at FROM payments WHERE state = 'unknown' AND attention = ''"
+    ):
+        lost = world.store.rows(
+            "SELECT started_at, status FROM attempts WHERE payment_id = ? "
+            "AND (outcome IS NULL OR outcome = 'unknown') ORDER BY started_at",
+            payment_id,
+        )
+        counted = [datetime.fromisoformat(at) for at, status in lost if status not in (429, 503)]
+        since = max(datetime.fromisoformat(at) for at in (updated, deadline) if at)
+        found += len(counted) > 1 or (counted[0] < old if counted else not lost and since < old)
+    return found
 
 
 def _count(world: World, condition: str, *values: object) -> int:

@@ -20,7 +20,6 @@ LATER = {
     "renewals": "records that renew themselves belong to years of history (issue 13)",
     "long_history": "thousands of records belong to years of history (issue 13)",
     "ladder": "the full ladder before a final action belongs to dunning and mail (issue 12)",
-    "says": "outcome, exit code and status that tell the same belong to dunning, mail and status (issue 12)",
     "clock_jumps": "nothing promised survives a jump yet: it needs the API's Date header as a second clock",
 }
 """Traits and oracles whose mending belongs to later work, and why; `--later NAME` switches one on."""

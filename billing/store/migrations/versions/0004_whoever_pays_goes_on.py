@@ -25,6 +25,13 @@ def upgrade() -> None:
     for name in ("paused_by", "company", "tax_id", "address"):
         op.add_column("subscriptions", _text(name))
     op.add_column("subscriptions", sa.Column("resumed_on", sa.Date(), nullable=True))
+    op.create_index(
+        "ix_subscriptions_paused_by",
+        "subscriptions",
+        ["id"],
+        sqlite_where=sa.text("paused_by <> ''"),
+        postgresql_where=sa.text("paused_by <> ''"),
+    )
     op.add_column("payments", _text("told_by"))
     op.add_column("payments", sa.Column("led_to_pause", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("payments", sa.Column("receipt_number", AutoString(), nullable=True))
