@@ -157,7 +157,7 @@ def test_the_preview_shows_every_kind_in_every_language(preview: Path) -> None:
         assert f"{kind}.de.long-names" in names
     files = {path.name for path in preview.parent.iterdir()} - {"index.html"}
     assert files == {f"{name}.{mode}.html" for name in names for mode in ("light", "dark")}
-    assert "&lt;N&amp;N&gt;: " in text
+    assert "\n&lt;N&amp;N&gt;" in text
     assert '"de, ordinary"' in text
 
 

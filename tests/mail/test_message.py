@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from billing.config.logo import Logo
 from billing.config.schema import Business, Mail, Settings
 from billing.core.notices import NoticeFacts, RenderedMail
 from billing.core.states import NoticeKind
@@ -44,6 +45,8 @@ LETTER = NoticeFacts(
 CONTENT = Content(
     "en", "Nordlicht: payment of 49.90 USDC", "Hello Amina,\n\nplease pay.\n", "<p>Hello\xa0Amina</p>\n"
 )
+
+LOGO = Logo("png", b"\x89PNG" + bytes(range(256)) * 3, 120, 40)
 
 # Every character, and often the ones that headers and MIME are made of.
 NASTY = st.text(
@@ -173,6 +176,34 @@ def test_the_envelope_and_the_hash_describe_the_raw_bytes() -> None:
     assert mail.sha256 == hashlib.sha256(mail.raw).hexdigest()
     assert (mail.dedupe_key, mail.subject) == (LETTER.dedupe_key, CONTENT.subject)
     assert mail == build()
+
+
+@pytest.mark.parametrize("domain", ["n.example", "billing.nordlicht-studios.example"])
+@pytest.mark.parametrize(
+    "name", ["", "Amina Okafor", "Maximiliane Freifrau von Wittgenstein " * 3, "漢字" * 40]
+)
+def test_every_line_of_a_header_fits_into_78_columns(domain: str, name: str) -> None:
+    config = Settings(
+        business=Business(name=name or "N", support_address=f"customer-support@{domain}"),
+        mail=Mail(from_address=f"billing@{domain}"),
+    )
+    calendar = CalendarPart("PUBLISH", "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n")
+    letter = replace(LETTER, to_name=name, to_address=f"amina.okafor@{domain}")
+    subject = "Overdue: 1,234,567.89 USDC, due Dec 6, " + "and more " * 20
+    content = replace(CONTENT, subject=subject, calendar=calendar)
+    mail = MessageBuilder(config, LOGO).build(letter, content, NOW)
+    message = parse(mail)
+    heads = [block for block in mail.raw.split(b"\r\n\r\n") if b"Content-Type:" in block]
+    assert len(heads) == 7  # mixed, alternative, text, related, html, image, calendar
+    lines = [line for head in heads for line in head.split(b"\r\n") if not line.startswith((b"<", b"Hello"))]
+    assert max(map(len, lines)) <= 78
+    assert message["Message-ID"].strip() == mail.message_id
+    assert message["Reply-To"].addresses[0].addr_spec == f"customer-support@{domain}"
+    assert message["To"].addresses[0].addr_spec == letter.to_address
+
+
+def test_the_recipients_name_stands_in_to() -> None:
+    assert str(parse(build())["To"]) == "Amina Okafor <amina@example.com>"
 
 
 # --- names and subjects ----------------------------------------------------------------------------
@@ -362,3 +393,26 @@ def test_a_calendar_is_attached_beside_the_alternatives() -> None:
     assert attached["Content-Type"].params["method"] == "PUBLISH"
     assert attached.get_filename() == "payment.ics"
     assert content_of(attached) == calendar.text
+
+
+def test_a_logo_travels_inside_the_mail_beside_the_html_that_shows_it() -> None:
+    builder = MessageBuilder(SETTINGS, LOGO)
+    message = parse(builder.build(LETTER, CONTENT, NOW))
+    assert message.get_content_type() == "multipart/alternative"
+    text, related = message.iter_parts()
+    assert (text.get_content_type(), related.get_content_type()) == ("text/plain", "multipart/related")
+    assert related["Content-Type"].params["type"] == "text/html"
+    assert isinstance(related, EmailMessage)
+    html, image = related.iter_parts()
+    assert html.get_content_type() == "text/html"
+    assert image.get_content_type() == "image/png"
+    assert image["Content-ID"] == f"<{builder.logo_id}>"
+    assert image.get_content_disposition() == "inline"
+    assert image.get_payload(decode=True) == LOGO.data
+    assert message.get_body(("plain",)) is not None
+    assert builder.logo_id.endswith("@nordlicht.example")
+
+
+def test_without_a_logo_nothing_is_attached() -> None:
+    assert MessageBuilder(SETTINGS).logo_id == ""
+    assert [part.get_content_type() for part in parse(build()).iter_parts()] == ["text/plain", "text/html"]
