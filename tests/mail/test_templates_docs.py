@@ -24,7 +24,8 @@ def names_in(heading: str, columns: int) -> set[str]:
 def test_every_variable_of_the_page_can_be_printed(tmp_path: Path) -> None:
     names = names_in("Variables", 1)
     assert len(names) > 20
-    (tmp_path / "payment_created.txt").write_text("".join(f"{{{{ {name} }}}}\n" for name in sorted(names)))
+    lines = [f"{name}: {{{{ {name} }}}}\n" for name in sorted(names)]
+    (tmp_path / "payment_created.txt").write_text("".join(lines))
     letter = sample_letter(NoticeKind.PAYMENT_CREATED)
     assert Renderer(Settings(), tmp_path).content(letter, SAMPLE_NOW).text.count("\n") == len(names)
 
