@@ -33,7 +33,7 @@ FAST := tests/core tests/config tests/test_layering.py tests/cycle/test_pipeline
 	tests/app/test_csv_text.py tests/app/test_csv_rows_guard.py tests/app/test_permissions.py \
 	tests/app/test_redaction.py tests/app/test_instrumentation.py tests/app/test_examples.py tests/gateway/test_addresses.py \
 	tests/gateway/test_redact.py tests/gateway/test_resources.py tests/gateway/test_verdicts_echo.py \
-	tests/mail/test_calendar.py tests/mail/test_console.py tests/mail/test_message.py tests/mail/test_refusals.py tests/mail/test_samples.py \
+	tests/mail/test_calendar.py tests/mail/test_console.py tests/mail/test_message.py tests/mail/test_message_bodies.py tests/mail/test_markup.py tests/mail/test_facts.py tests/mail/test_refusals.py tests/mail/test_samples.py \
 	tests/mail/test_i18n.py tests/mail/test_i18n_formats.py tests/cycle/test_observation.py tests/daemon/test_scheduler.py tests/small_campaigns/test_mutants_fit.py
 SLOW := --deselect tests/test_layering.py::test_everything_but_the_sandbox_loads_without_it \
 	--deselect tests/core/test_markers.py::test_a_hundred_thousand_payments_have_as_many_markers \

@@ -325,7 +325,7 @@ def _is_zone(name: str) -> bool:
 def _templates(config: Config) -> Iterator[Finding]:
     from billing.mail.check import check_templates
 
-    faults = check_templates(config.settings, templates_dir(config))
+    faults = check_templates(config.settings, templates_dir(config), logo=config.logo())
     advice = "correct it, then run `billing templates check`"
     yield from _faults("templates", ((fault, advice) for fault in faults), "every mail can be rendered")
 

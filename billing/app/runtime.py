@@ -299,7 +299,7 @@ async def one_cycle(
 def make_renderer(config: Config, settings: Settings) -> Renderer:
     from billing.mail import render
 
-    return render.Renderer(settings, templates_dir(config))
+    return render.Renderer(settings, templates_dir(config), config.logo())
 
 
 def refuse_another_namespace(db: Database, namespace: str) -> None:

@@ -20,7 +20,7 @@ def check(config: ConfigOption = None, json: JsonOption = False) -> None:
     from billing.mail.check import check_templates
 
     loaded = read_config(config)
-    faults = check_templates(loaded.settings, templates_dir(loaded))
+    faults = check_templates(loaded.settings, templates_dir(loaded), logo=loaded.logo())
     if json:
         print_json({"faults": faults})
     elif faults:
@@ -44,7 +44,8 @@ def preview(
     from billing.mail.check import write_preview
 
     loaded = read_config(config)
-    index = write_preview(loaded.settings, templates_dir(loaded), directory or loaded.resolve("var/preview"))
+    folder = directory or loaded.resolve("var/preview")
+    index = write_preview(loaded.settings, templates_dir(loaded), folder, loaded.logo())
     print(index)
     if open_browser and sys.stdout.isatty():
         typer.launch(str(index))

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from billing.config.environment import PREFIX, concerns_us, unknown_variable, variable_of
+from billing.config.logo import Logo, read_logo
 from billing.config.schema import (
     LEAST_LIVE_QUIET_SECONDS,
     Section,
@@ -49,6 +50,14 @@ class Config:
     def resolve(self, path: str) -> Path:
         """A path from the settings as an absolute one."""
         return (self.directory / Path(path).expanduser()).absolute()
+
+    def logo(self) -> Logo | None:
+        """The image of `business.logo`. Raises ConfigError if it is gone or changed since the start."""
+        name = self.settings.business.logo
+        try:
+            return read_logo(self.resolve(name)) if name else None
+        except ValueError as error:
+            raise ConfigError([f"business.logo: {name!r}: {error}"]) from None
 
     @property
     def database_url(self) -> str:
@@ -96,10 +105,15 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
     settings, wrong = _validate(values, origins, faults)
     wrong |= {fault.partition(":")[0] for fault in secret_faults}
     faults += [fault for fault in _cross_check(settings, secrets) if fault.partition(":")[0] not in wrong]
+    directory = chosen.absolute().parent if chosen else Path.cwd()
+    config = Config(settings, secrets, origins, chosen, directory)
+    try:
+        config.logo()
+    except ConfigError as error:
+        faults += error.faults
     if faults:
         raise ConfigError(faults)
-    directory = chosen.absolute().parent if chosen else Path.cwd()
-    return Config(settings, secrets, origins, chosen, directory)
+    return config
 
 
 def _choose(path: Path | None, environ: Mapping[str, str]) -> Path | None:

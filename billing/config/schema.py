@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from billing.config.cron import parse_cron
+from billing.core.colours import BUTTON_TEXT, LEAST_CONTRAST, contrast, darkened, is_colour
 from billing.core.money import format_amount, parse_amount
 from billing.errors import InvalidAmount
 
@@ -135,10 +136,38 @@ def _days(values: list[int]) -> list[int]:
     return sorted(set(values))
 
 
+def _lines(values: list[str]) -> list[str]:
+    if not all(_one_line(line).strip() for line in values):
+        raise ValueError("no line may be empty")
+    return values
+
+
+def _tax_rate(value: float) -> float:
+    if round(value, 3) != value:
+        raise ValueError("a tax rate has at most three places, such as 19 or 8.1")
+    return value
+
+
+def _accent(value: str) -> str:
+    """An empty string (the shipped blue) or a colour on which the button's white text can be read."""
+    if not value:
+        return value
+    if not is_colour(value):
+        raise ValueError("write a colour as '#RRGGBB', such as '#0b6e4f'")
+    ratio = contrast(BUTTON_TEXT, value)
+    if ratio < LEAST_CONTRAST:
+        raise ValueError(
+            f"the button's white text has a contrast of {int(ratio * 10) / 10} on it, and readable text "
+            f"needs {LEAST_CONTRAST} (WCAG AA); the nearest shade that has it is '{darkened(value)}'"
+        )
+    return value.lower()
+
+
 Micros = Annotated[int, BeforeValidator(_micros)]
 Url = Annotated[str, AfterValidator(_url)]
 Line = Annotated[str, AfterValidator(_one_line)]
 Address = Annotated[str, AfterValidator(_address)]
+Lines = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=12), AfterValidator(_lines)]
 Days = Annotated[list[int], AfterValidator(_days)]
 
 
@@ -152,6 +181,18 @@ class Business(Section):
     """Where a subscriber cancels; `{reference}` is put in. Empty: the mail says to reply."""
     operator_address: Address = ""
     """Who receives the run digest when something needs a person; empty: nobody."""
+    address: Lines = []
+    """The postal address, line by line; for receipts."""
+    tax_id: Annotated[Line, Field(max_length=60)] = ""
+    """The business's tax or VAT number, for receipts."""
+    tax_rate: Annotated[float, Field(ge=0, le=100), AfterValidator(_tax_rate)] = 0.0
+    """Percent that the prices contain; receipts then show net and tax. 0: they show no tax."""
+    networks: Lines = []
+    """On which networks payers can send USDC, by name, such as "Base"; said where a mail asks for money."""
+    logo: Line = ""
+    """A PNG, JPEG or GIF of at most 200 kB, attached to every mail; relative to the config file."""
+    accent: Annotated[str, AfterValidator(_accent)] = ""
+    """The colour of the button, "#RRGGBB"; white text must be readable on it."""
 
 
 class Database(Section):

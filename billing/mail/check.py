@@ -6,27 +6,28 @@ import difflib
 import html
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from html.parser import HTMLParser
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 from jinja2 import Environment, nodes
 
+from billing.config.logo import Logo
 from billing.config.schema import Settings
+from billing.core.colours import LEAST_CONTRAST, contrast, is_colour
 from billing.core.notices import NoticeFacts
 from billing.core.states import NoticeKind
 from billing.errors import TemplateError
 from billing.mail.i18n import LANGUAGES, SOURCE_LANGUAGE
+from billing.mail.markup import html_faults, spam_faults, word_faults
 from billing.mail.message import Content, MessageBuilder
-from billing.mail.render import FIX_TEMPLATE, Renderer, shipped_templates
+from billing.mail.render import FIX_TEMPLATE, LONGEST_SUBJECT, Renderer, shipped_templates
 from billing.mail.samples import ORDINARY, SAMPLE_NOW, sample_letters
 
-_LONGEST_SUBJECT = 200
-_LEAST_CONTRAST = 4.5  # WCAG 2 AA for text of ordinary size
-_VOID = frozenset(
-    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
-)
+_STATUS_WITHIN = 25
+"""Characters of a subject that a phone's list shows of it at least."""
 _DARK_RULE = re.compile(r"@media\s*\(\s*prefers-color-scheme\s*:\s*dark\s*\)")
 
 # Which text stands on which background, by their names in theme.html.
@@ -42,6 +43,7 @@ def check_templates(
     user_templates: Path | None,
     kinds: Iterable[NoticeKind] = NoticeKind,
     languages: Iterable[str] = LANGUAGES,
+    logo: Logo | None = None,
 ) -> list[str]:
     """Every fault of the templates that a run would use, one line each; an empty list if there is none.
 
@@ -49,15 +51,15 @@ def check_templates(
     that nothing would ever use.
     """
     try:
-        renderer = Renderer(settings, user_templates)
+        renderer = Renderer(settings, user_templates, logo)
         faults = [*_theme_faults(renderer), *_file_faults(renderer, user_templates)]
     except TemplateError as error:
         return [_told(error)]
-    builder = MessageBuilder(settings)
+    mails = _Mails(renderer, Renderer(settings, None, logo), MessageBuilder(settings), settings.business.name)
     found: dict[str, list[str]] = {}
     for kind, language in product(kinds, languages):
         for sample in sample_letters(kind, language):
-            for fault in _mail_faults(renderer, builder, sample.letter):
+            for fault in mails.faults(sample.letter):
                 found.setdefault(fault, []).append(f"{language}, {sample.case}")
     return faults + [_with_places(fault, places) for fault, places in found.items()]
 
@@ -74,64 +76,64 @@ def _with_places(fault: str, places: list[str]) -> str:
 # --- one mail --------------------------------------------------------------------------------------
 
 
-def _mail_faults(renderer: Renderer, builder: MessageBuilder, letter: NoticeFacts) -> Iterator[str]:
-    try:
-        content = renderer.content(letter, SAMPLE_NOW)
-        builder.build(letter, content, SAMPLE_NOW)
-    except TemplateError as error:
-        yield _told(error)
-        return
-    kind = letter.kind
-    yield from (f"{kind}.subject.txt: {fault}" for fault in _subject_faults(content))
-    if not content.text.strip():
-        yield f"{kind}.txt: the text is empty"
-    yield from (f"{kind}.html: {fault}" for fault in html_faults(content.html))
-    if letter.pay_url and letter.pay_url not in content.text:
-        yield f"{kind}.txt: the pay link is missing"
-    if letter.pay_url and html.escape(letter.pay_url) not in content.html:
-        yield f"{kind}.html: the pay link is missing"
-    for ending, part in (("subject.txt", content.subject), ("txt", content.text), ("html", content.html)):
-        if re.search(r"\bNone\b", part):
-            yield f'{kind}.{ending}: prints "None" for a fact that is missing; put it inside {{% if … %}}'
+@dataclass(frozen=True, slots=True)
+class _Mails:
+    """Looks at one mail after the other. `shipped` renders what it would be without the user's templates."""
 
+    renderer: Renderer
+    shipped: Renderer
+    builder: MessageBuilder
+    sender: str
 
-def _subject_faults(content: Content) -> Iterator[str]:
-    if re.search(r"[\r\n]", content.subject):
-        yield "the subject has more than one line"
-    if len(content.subject) > _LONGEST_SUBJECT:
-        yield f"the subject is longer than {_LONGEST_SUBJECT} characters"
+    def faults(self, letter: NoticeFacts) -> Iterator[str]:
+        try:
+            content = self.renderer.content(letter, SAMPLE_NOW)
+            self.builder.build(letter, content, SAMPLE_NOW)
+        except TemplateError as error:
+            yield _told(error)
+            return
+        kind = letter.kind
+        yield from (f"{kind}.subject.txt: {fault}" for fault in self._subject_faults(letter, content.subject))
+        if not content.text.strip():
+            yield f"{kind}.txt: the text is empty"
+        for faults in (html_faults, word_faults, spam_faults):
+            yield from (f"{kind}.html: {fault}" for fault in faults(content.html))
+        yield from _missing_links(letter, content)
+        for ending, part in (("subject.txt", content.subject), ("txt", content.text), ("html", content.html)):
+            if re.search(r"\bNone\b", part):
+                yield f'{kind}.{ending}: prints "None" for a fact that is missing; put it inside {{% if … %}}'
 
-
-def html_faults(text: str) -> list[str]:
-    """What is not well-formed in a page, and scripts, which no mail program runs."""
-    parser = _Tags()
-    parser.feed(text)
-    parser.close()
-    return parser.faults + [f"<{tag}> is never closed" for tag in parser.open]
-
-
-class _Tags(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.faults: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "script":
-            self.faults.append(
-                "there is a <script>: a value is not escaped, or a script that no mail program runs"
+    def _subject_faults(self, letter: NoticeFacts, subject: str) -> Iterator[str]:
+        if re.search(r"[\r\n]", subject):
+            yield "the subject has more than one line"
+        if len(subject) > LONGEST_SUBJECT:
+            yield (
+                f"the subject has more than {LONGEST_SUBJECT} characters, and its end is not seen; write "
+                "{{ short_plan }}, which is cut as far as it has to be, and fewer words"
             )
-        names = [name for name, _ in attrs]
-        for name in {name for name in names if names.count(name) > 1}:
-            self.faults.append(f"<{tag}> has the attribute {name} twice")
-        if tag not in _VOID:
-            self.open.append(tag)
+        if not self._says_status(letter, subject):
+            yield (
+                f"the subject does not say within {_STATUS_WITHIN} characters what is the matter; begin with "
+                f"the status and a colon, without the sender's name, which stands in From"
+            )
 
-    def handle_endtag(self, tag: str) -> None:
-        if self.open and self.open[-1] == tag:
-            self.open.pop()
-        else:
-            self.faults.append(f"</{tag}> closes <{self.open[-1] if self.open else 'nothing'}>")
+    def _says_status(self, letter: NoticeFacts, subject: str) -> bool:
+        """Whether it begins with words and a colon, or says early what the shipped subject begins with."""
+        if subject.casefold().startswith(self.sender.casefold()):
+            return False
+        head = subject[:_STATUS_WITHIN]
+        if ":" in head.lstrip(": "):
+            return True
+        status = self.shipped.content(letter, SAMPLE_NOW).subject.partition(":")[0]
+        return any(word.casefold() in head.casefold() for word in re.findall(r"[^\W\d]{3,}", status))
+
+
+def _missing_links(letter: NoticeFacts, content: Content) -> Iterator[str]:
+    links = [letter.pay_url, *(payment.pay_url for payment in letter.open_payments)]
+    for link in filter(None, links):
+        for ending, there in (("txt", link in content.text), ("html", html.escape(link) in content.html)):
+            if not there:
+                yield f"{letter.kind}.{ending}: a pay link is missing"
 
 
 # --- the files -------------------------------------------------------------------------------------
@@ -142,25 +144,13 @@ def _theme_faults(renderer: Renderer) -> Iterator[str]:
     for mode in ("light", "dark"):
         for text, ground in _PAIRS:
             colours = theme[mode].get(text, ""), theme[mode].get(ground, "")
-            if not all(re.fullmatch("#[0-9a-fA-F]{6}", colour) for colour in colours):
+            if not all(map(is_colour, colours)):
                 yield f"theme.html: {mode}.{text} and {mode}.{ground} must be colours such as #14171c"
-            elif (ratio := contrast(*colours)) < _LEAST_CONTRAST:
+            elif (ratio := contrast(*colours)) < LEAST_CONTRAST:
                 yield (
                     f"theme.html: {mode}.{text} {colours[0]} on {mode}.{ground} {colours[1]} has a contrast "
-                    f"of {ratio:.1f}; readable text needs {_LEAST_CONTRAST}"
+                    f"of {ratio:.1f}; readable text needs {LEAST_CONTRAST}"
                 )
-
-
-def contrast(first: str, second: str) -> float:
-    """The contrast ratio of two colours (#rrggbb) after WCAG 2: from 1 to 21."""
-    darker, lighter = sorted((_luminance(first), _luminance(second)))
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(colour: str) -> float:
-    shares = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _file_faults(renderer: Renderer, user_templates: Path | None) -> Iterator[str]:
@@ -213,13 +203,15 @@ def _blocks(environment: Environment, name: str) -> Iterator[str]:
 # --- the preview -----------------------------------------------------------------------------------
 
 
-def write_preview(settings: Settings, user_templates: Path | None, directory: Path) -> Path:
+def write_preview(
+    settings: Settings, user_templates: Path | None, directory: Path, logo: Logo | None = None
+) -> Path:
     """Write every mail as a page, light and dark, and an index of them all; returns the index.
 
     All languages with the ordinary sample, and every other sample in the business's own language.
     Raises `TemplateError`, and `OSError` if the directory can't be written.
     """
-    renderer = Renderer(settings, user_templates)
+    renderer = Renderer(settings, user_templates, logo)
     directory.mkdir(parents=True, exist_ok=True)
     cards: list[str] = []
     for language in LANGUAGES:
@@ -227,12 +219,21 @@ def write_preview(settings: Settings, user_templates: Path | None, directory: Pa
             for sample in sample_letters(kind, language):
                 if sample.case == ORDINARY or language == settings.business.locale:
                     content = renderer.content(sample.letter, SAMPLE_NOW)
+                    content = replace(content, html=_with_image(content.html, logo))
                     name = f"{kind}.{language}.{sample.case.replace(' ', '-')}"
                     cards.append(_card(directory, name, f"{language}, {sample.case}", kind, content))
     index = directory / "index.html"
     start = json.dumps(f"{settings.business.locale}, {ORDINARY}")
     index.write_text(_INDEX.replace("@CARDS@", "\n".join(cards)).replace("@START@", start), "utf-8")
     return index
+
+
+def _with_image(page: str, logo: Logo | None) -> str:
+    """The page with its image in it: a browser has no mail around the page to look into."""
+    if logo is None:
+        return page
+    data = f"data:image/{logo.subtype};base64,{b64encode(logo.data).decode('ascii')}"
+    return re.sub('src="cid:[^"]*"', f'src="{data}"', page)
 
 
 def _card(directory: Path, name: str, view: str, kind: NoticeKind, content: Content) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gettext
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_interval
+from babel.dates import format_date, format_interval, format_skeleton
+from babel.lists import format_list
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
-from babel.numbers import NumberPattern, parse_pattern
+from babel.numbers import NumberPattern, format_percent, parse_pattern
 from jinja2 import nodes
 from jinja2.ext import InternationalizationExtension
 
@@ -38,6 +39,9 @@ NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 K = TypeVar("K")
 
+# "1 déc." and the beginning of "1–31 déc.", but not "31 déc.", "11 déc." or "1/12".
+_FIRST_OF_MONTH = re.compile(r"(?<![\d/])1(?=[\s–])")
+
 # A cycle mails few different due dates and prices to many people; this many of each are remembered.
 _REMEMBERED = 4096
 
@@ -51,6 +55,7 @@ class Formats:
     _pattern: NumberPattern
     _amounts: dict[int, str] = field(default_factory=dict)
     _days: dict[date, str] = field(default_factory=dict)
+    _short_days: dict[date, str] = field(default_factory=dict)
     _periods: dict[tuple[date, date], str] = field(default_factory=dict)
 
     def amount(self, micros: int) -> str:
@@ -62,18 +67,41 @@ class Formats:
         return known
 
     def day(self, day: date) -> str:
-        """A date in long form: `3. Dezember 2026`."""
+        """A date in long form, which no line breaks: `3. Dezember 2026`."""
         known = self._days.get(day)
-        return known or _remember(self._days, day, format_date(day, "long", self.locale))
+        return known or _remember(self._days, day, self._date(format_date(day, "long", self.locale)))
+
+    def short_day(self, day: date) -> str:
+        """A date without its year, for subjects: `3. Dez.`."""
+        known = self._short_days.get(day)
+        if known is None:
+            text = format_skeleton("MMMd", day, locale=self.locale)
+            known = _remember(self._short_days, day, self._date(text))
+        return known
 
     def period(self, first: date, last: date) -> str:
         """Both days of a period, without saying twice what they share: `1.–31. Dez. 2026`."""
         key = (first, last)
         known = self._periods.get(key)
         if known is None:
-            text = format_interval(first, last, "yMMMd", locale=self.locale)
+            text = self._date(format_interval(first, last, "yMMMd", locale=self.locale))
             known = _remember(self._periods, key, text)
         return known
+
+    def percent(self, rate: Decimal) -> str:
+        """A rate in percent, with the places that it has: `8,1 %`."""
+        pattern = re.sub(r"0(\s*%)", r"0.###\1", self.locale.percent_formats[None].pattern)
+        return format_percent(rate / 100, pattern, self.locale)
+
+    def any_of(self, names: Iterable[str]) -> str:
+        """Names of which any will do: `Base or Polygon`; empty if there are none."""
+        return format_list(list(names), "or", self.locale)
+
+    def _date(self, text: str) -> str:
+        # Babel has no French ordinal for the first day of a month.
+        if self.language == "fr":
+            text = _FIRST_OF_MONTH.sub("1er", text)
+        return text.replace(" ", NO_BREAK_SPACE)
 
 
 def _remember(memory: dict[K, str], key: K, text: str) -> str:

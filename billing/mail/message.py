@@ -17,13 +17,14 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
+from billing.config.logo import Logo
 from billing.config.schema import Settings
 from billing.core.addresses import on_the_wire
 from billing.core.notices import NoticeFacts, RenderedMail
 from billing.errors import TemplateError
 
 _LONGEST_LINE = 998  # RFC 5322; a longer one may be cut by any server on the way
-_FOLD_AT = 76  # RFC 2047 allows no more in a line that holds an encoded word
+_FOLD_AT = 76  # RFC 2047 allows no more in a line that holds an encoded word; RFC 5322 asks for 78
 _LONGEST_NAME = 120
 
 _PLAIN_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/^_`{|}~ -]+")
@@ -83,13 +84,15 @@ def wire_address(address: str, whose: str) -> str:
 class MessageBuilder:
     """Builds messages of one business. Raises `TemplateError` if its own addresses are unusable."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, logo: Logo | None = None) -> None:
         self.sender = wire_address(settings.mail.from_address, "mail.from_address")
         self.domain = self.sender.rpartition("@")[2].lower()
+        self.logo_id = f"{hashlib.sha256(logo.data).hexdigest()[:16]}@{self.domain}" if logo else ""
+        self._logo = _image_part(logo, self.logo_id) if logo else b""
         self._from = _address_header("From", settings.business.name, self.sender)
         support = settings.business.support_address
         if support:
-            self._from += f"Reply-To: {wire_address(support, 'business.support_address')}\r\n"
+            self._from += _one_token("Reply-To", wire_address(support, "business.support_address"))
 
     def build(self, letter: NoticeFacts, content: Content, now: datetime) -> RenderedMail:
         """The message of a notice, the same bytes for the same arguments.
@@ -104,12 +107,13 @@ class MessageBuilder:
             self._from,
             _address_header("To", letter.to_name, recipient),
             _text_header("Subject", subject),
-            f"Date: {_date(now)}\r\nMessage-ID: {message_id}\r\n",
+            f"Date: {_date(now)}\r\n",
+            _one_token("Message-ID", message_id),
             self._thread_headers(letter.thread),
             f"Auto-Submitted: auto-generated\r\nContent-Language: {content.language}\r\n",
             "MIME-Version: 1.0\r\n",
         )
-        raw = "".join(headers).encode("ascii") + _body(content, identity)
+        raw = "".join(headers).encode("ascii") + _body(content, identity, self._logo)
         return RenderedMail(
             dedupe_key=letter.dedupe_key,
             sender=self.sender,
@@ -128,7 +132,8 @@ class MessageBuilder:
             return ""
         entity = digest_of(f"thread:{thread}")
         root = f"<{entity}@{self.domain}>"
-        return f"In-Reply-To: {root}\r\nReferences: {root}\r\nX-Entity-Ref-ID: {entity}\r\n"
+        headers = ("In-Reply-To", root), ("References", root), ("X-Entity-Ref-ID", entity)
+        return "".join(_one_token(name, value) for name, value in headers)
 
 
 def digest_of(key: str) -> str:
@@ -197,6 +202,12 @@ def _text_header(name: str, value: str) -> str:
     return _folded(f"{name}:", words)
 
 
+def _one_token(name: str, value: str) -> str:
+    """A header whose value can't be broken: it stands on a line of its own if it has to."""
+    fold = "\r\n " if len(name) + 2 + len(value) > _FOLD_AT else " "
+    return f"{name}:{fold}{value}\r\n"
+
+
 def _folded(start: str, words: Sequence[str]) -> str:
     lines = [start]
     for word in words:
@@ -210,7 +221,7 @@ def _folded(start: str, words: Sequence[str]) -> str:
 def _address_header(name: str, display: str, address: str) -> str:
     display = one_line(display)[:_LONGEST_NAME].rstrip()
     if not display:
-        return f"{name}: {address}\r\n"
+        return _one_token(name, address)
     if display.isascii() and len(display) <= _FOLD_AT - len(name) - 8 and "=?" not in display:
         if not _PLAIN_PHRASE.fullmatch(display):
             display = '"' + display.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -224,13 +235,15 @@ def _address_header(name: str, display: str, address: str) -> str:
 # --- bodies ----------------------------------------------------------------------------------------
 
 
-def _body(content: Content, identity: str) -> bytes:
-    boundary = f"=_a_{identity}"
-    parts = (
-        _part('text/plain; charset="utf-8"', content.text, boundary),
-        _part('text/html; charset="utf-8"', _ascii_html(content.html), boundary),
+def _body(content: Content, identity: str, logo: bytes = b"") -> bytes:
+    """The text, the HTML with the image that it shows, and the calendar file beside both."""
+    boundary, around_html = f"=_a_{identity}", f"=_r_{identity}"
+    html = _part('text/html; charset="utf-8"', _ascii_html(content.html), around_html if logo else boundary)
+    if logo:
+        html = _multipart("related", around_html, (html, logo), 'type="text/html"')
+    body = _multipart(
+        "alternative", boundary, (_part('text/plain; charset="utf-8"', content.text, boundary), html)
     )
-    body = _multipart("alternative", boundary, parts)
     if content.calendar is None:
         return body
     outer = f"=_m_{identity}"
@@ -243,10 +256,26 @@ def _body(content: Content, identity: str) -> bytes:
     return _multipart("mixed", outer, (body, calendar))
 
 
-def _multipart(subtype: str, boundary: str, parts: Sequence[bytes]) -> bytes:
+def _multipart(subtype: str, boundary: str, parts: Sequence[bytes], more: str = "") -> bytes:
     line = b"\r\n--" + boundary.encode("ascii")
-    head = f'Content-Type: multipart/{subtype}; boundary="{boundary}"\r\n'.encode("ascii")
+    parameters = "".join(f";\r\n {parameter}" for parameter in (more, f'boundary="{boundary}"') if parameter)
+    head = f"Content-Type: multipart/{subtype}{parameters}\r\n".encode("ascii")
     return b"".join([head, *(line + b"\r\n" + part for part in parts), line, b"--\r\n"])
+
+
+def _image_part(logo: Logo, content_id: str) -> bytes:
+    """An image that travels with the mail and is shown in it: nothing is fetched, so nothing is blocked."""
+    head = (
+        f"Content-Type: image/{logo.subtype}\r\n{_one_token('Content-ID', f'<{content_id}>')}"
+        f'Content-Disposition: inline; filename="logo.{logo.subtype}"\r\n'
+        "Content-Transfer-Encoding: base64\r\n\r\n"
+    )
+    return head.encode("ascii") + _base64(logo.data)
+
+
+def _base64(data: bytes) -> bytes:
+    encoded = b64encode(data)
+    return b"\r\n".join(encoded[i : i + 76] for i in range(0, len(encoded), 76))
 
 
 def _part(content_type: str, text: str, boundary: str, more: str = "") -> bytes:
@@ -261,9 +290,7 @@ def _part(content_type: str, text: str, boundary: str, more: str = "") -> bytes:
     # b2a_qp takes the line ends for its soft breaks from the data, so there has to be one.
     beyond = len(data.translate(None, _ASCII))
     if beyond * 6 > len(data) or b"\r\n" not in data:
-        encoded = b64encode(data)
-        lines = b"\r\n".join(encoded[i : i + 76] for i in range(0, len(encoded), 76))
-        return f"{head}base64\r\n\r\n".encode("ascii") + lines
+        return f"{head}base64\r\n\r\n".encode("ascii") + _base64(data)
     return f"{head}quoted-printable\r\n\r\n".encode("ascii") + b2a_qp(data)
 
 

@@ -11,12 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
-from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from jinja2 import (
@@ -36,38 +35,28 @@ from jinja2.lexer import Token, TokenStream
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 import billing
+from billing.config.logo import Logo
 from billing.config.schema import Settings
-from billing.core.notices import DigestItem, NoticeFacts, RenderedMail
+from billing.core.notices import NoticeFacts, RenderedMail
 from billing.core.states import NoticeKind
 from billing.errors import TemplateError
 from billing.mail.calendar import calendar_part
+from billing.mail.facts import isolated, shortened, template_facts
 from billing.mail.i18n import (
-    NO_BREAK_SPACE,
     SOURCE_LANGUAGE,
     CompiledTranslations,
-    Formats,
     formats_for,
     translations,
 )
 from billing.mail.message import Content, MessageBuilder, one_line
 
-_FIRST_ISOLATE, _POP_ISOLATE = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
-_RIGHT_TO_LEFT = re.compile(
-    "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff]"
-)
 _BLANK_LINES = re.compile(r"\n[ \t\n]*\n")
 _ENDINGS = ("subject.txt", "txt", "html")
-_SHORT_PLAN = 60
+LONGEST_SUBJECT = 70
+"""What phones and inboxes show of a subject; the plan in it is cut so that no more is needed."""
+_SHORTEST_PLAN = 8
+_LOGO_HEIGHT, _LOGO_WIDTH = 32, 200
 FIX_TEMPLATE = "Correct the template, then run `billing templates check`."
-
-_PAYMENT_NOTICES = frozenset(
-    {
-        NoticeKind.NEXT_PAYMENT_DUE,
-        NoticeKind.PAYMENT_CREATED,
-        NoticeKind.PAYMENT_RECEIVED,
-        NoticeKind.PAYMENT_OVERDUE,
-    }
-)
 
 
 class Renderer:
@@ -77,11 +66,14 @@ class Renderer:
     says which file, which line, and what to do.
     """
 
-    def __init__(self, settings: Settings, user_templates: Path | None = None) -> None:
+    def __init__(
+        self, settings: Settings, user_templates: Path | None = None, logo: Logo | None = None
+    ) -> None:
         self._business = settings.business
         self._zone = ZoneInfo(settings.business.timezone)
         self._attach_calendar = settings.mail.calendar_attachment
-        self._builder = MessageBuilder(settings)
+        self._builder = MessageBuilder(settings, logo)
+        self._logo = logo
         self._loader = template_loader(user_templates)
         self._environments: dict[str, Environment] = {}
         self._templates: dict[tuple[str, NoticeKind], _Templates] = {}
@@ -93,13 +85,10 @@ class Renderer:
     def content(self, letter: NoticeFacts, now: datetime) -> Content:
         """The text of a notice, before it becomes bytes."""
         formats = formats_for(letter.locale, self._business.locale)
-        facts = self._facts(letter, formats, now)
+        facts = template_facts(letter, formats, self._business, now.astimezone(self._zone).date())
         templates = self._templates_for(formats.language, letter.kind)
         try:
-            # Spaces in a header break where the reader's program wants; without the no-break ones most
-            # English and Spanish subjects are plain ASCII.
-            subject = templates.subject.render(facts).replace("\u00a0", " ").replace("\u202f", " ").strip()
-            facts["subject"] = subject
+            subject = facts["subject"] = _subject(templates.subject, facts, one_line(letter.plan))
             text = _BLANK_LINES.sub("\n\n", templates.text.render(facts)).strip() + "\n"
             html = templates.html.render(facts) + "\n"
         except Exception as error:  # a template is a user's program: it can raise anything
@@ -108,7 +97,8 @@ class Renderer:
             raise TemplateError(f"{letter.kind}.subject.txt gives an empty subject. {FIX_TEMPLATE}")
         calendar = None
         if self._attach_calendar:
-            calendar = calendar_part(letter, subject, self._builder.sender, now)
+            summary = f"{subject} ({one_line(self._business.name)})"
+            calendar = calendar_part(letter, summary, self._builder.sender, now)
         return Content(formats.language, subject, text, html, calendar)
 
     def environment(self, language: str) -> Environment:
@@ -120,6 +110,11 @@ class Renderer:
             known.globals.update(
                 business=business,
                 business_initial=_initial(business),
+                business_accent=self._business.accent,
+                business_address=[one_line(line) for line in self._business.address],
+                business_tax_id=one_line(self._business.tax_id),
+                networks=formats_for(language, language).any_of(map(one_line, self._business.networks)),
+                logo=_shown_logo(self._logo, self._builder.logo_id),
                 support=self._business.support_address or self._builder.sender,
             )
         return known
@@ -148,45 +143,6 @@ class Renderer:
         # Jinja looks up each global through a ChainMap for every mail, which costs 30 µs.
         template.globals = dict(template.globals)
         return template
-
-    def _facts(self, letter: NoticeFacts, formats: Formats, now: datetime) -> dict[str, object]:
-        """Everything a template may say, ready to print. docs/mail.md lists it for users."""
-        if letter.due_on is None and letter.kind in _PAYMENT_NOTICES:
-            raise TemplateError(
-                f"a {letter.kind} notice needs a due date; the one for {letter.reference} has none"
-            )
-        today = now.astimezone(self._zone).date()
-        plan = one_line(letter.plan)
-        amount = formats.amount(letter.amount_micros)
-        period = letter.period_start and letter.period_end and (letter.period_start, letter.period_end)
-
-        def day(value: date | None) -> str | None:
-            return None if value is None else formats.day(value)
-
-        return {
-            "subject": "",
-            "kind": letter.kind.value,
-            "name": isolated(one_line(letter.to_name)),
-            "reference": isolated(one_line(letter.reference)),
-            "plan": isolated(plan),
-            "short_plan": isolated(
-                plan if len(plan) <= _SHORT_PLAN else plan[: _SHORT_PLAN - 1].rstrip() + "…"
-            ),
-            "amount": amount,
-            "amount_number": amount.partition(NO_BREAK_SPACE + "USDC")[0],
-            "days": letter.days,
-            "due_date": day(letter.due_on),
-            "period": formats.period(*period) if period else None,
-            "paid_date": formats.day(letter.paid_on or today),
-            "next_due_date": day(letter.next_due_on),
-            "final_date": day(letter.final_on),
-            "final_action": letter.final_action,
-            "last_date": day(letter.last_day),
-            "run_date": formats.day(today),
-            "pay_url": _web_address(letter.pay_url, letter.reference),
-            "cancel_url": self._business.cancel_url.replace("{reference}", quote(letter.reference, safe="")),
-            "items": [_one_line_item(item) for item in letter.items],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,14 +251,20 @@ class CompiledStyles(Extension):
                 i += 1
 
 
-# --- facts -----------------------------------------------------------------------------------------
+def _subject(template: Template, facts: Mapping[str, object], plan: str) -> str:
+    """The finished subject; a long plan in it is cut so far that all the rest can be read."""
+    subject = _plain_spaces(template.render(facts))
+    excess = len(subject) - LONGEST_SUBJECT
+    if excess > 0:
+        shown = max(len(str(facts["short_plan"])) - excess, _SHORTEST_PLAN)
+        subject = _plain_spaces(template.render({**facts, "short_plan": shortened(plan, shown)}))
+    return subject
 
 
-def isolated(text: str) -> str:
-    """Text with right-to-left writing in it, fenced off so that it can't reorder its sentence."""
-    if text.isascii() or not _RIGHT_TO_LEFT.search(text):
-        return text
-    return f"{_FIRST_ISOLATE}{text}{_POP_ISOLATE}"
+def _plain_spaces(text: str) -> str:
+    # Spaces in a header break where the reader's program wants; without the no-break ones most
+    # English and Spanish subjects are plain ASCII.
+    return text.replace("\u00a0", " ").replace("\u202f", " ").strip()
 
 
 def _initial(name: str) -> str:
@@ -310,22 +272,16 @@ def _initial(name: str) -> str:
     return next((character.upper() for character in name if character.isalnum()), "")
 
 
-def _one_line_item(item: DigestItem) -> DigestItem:
-    return DigestItem(one_line(item.title), one_line(item.detail), one_line(item.command))
-
-
-def _web_address(url: str | None, reference: str) -> str | None:
-    """A pay link that is safe to put behind a button, or None where there is none."""
-    if not url:
+def _shown_logo(logo: Logo | None, content_id: str) -> dict[str, object] | None:
+    """What an `<img>` says: Word takes the size from its attributes, and draws the file's size without."""
+    if logo is None:
         return None
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("https", "http") and parts.netloc and url.isprintable() and " " not in url
-    except ValueError:
-        usable = None
-    if not usable:
-        raise TemplateError(f"the pay link of {reference} is not a web address; check mileston.checkout_url")
-    return url
+    scale = min(_LOGO_HEIGHT / logo.height, _LOGO_WIDTH / logo.width)
+    return {
+        "src": f"cid:{content_id}",
+        "width": max(1, round(logo.width * scale)),
+        "height": max(1, round(logo.height * scale)),
+    }
 
 
 # --- errors ----------------------------------------------------------------------------------------

@@ -22,12 +22,16 @@ _OPEN = (
     OpenPayment(
         "RB-D3VN8J6RZQ2YFB4E", 49_900_000, date(2027, 1, 6), f"{_LINK}0e9d7a56-11c4-4f0b-8b3a-2d5c6e7f8a90"
     ),
+    OpenPayment(
+        "RB-9XW2M5TCK4HQ7R3B", 12_500_000, date(2027, 2, 6), f"{_LINK}5d1f8c32-6b7e-4a95-8c04-e3b29f617a58"
+    ),
 )
+_WALLET = "0x71C7656EC7ab88b098defB751B7401B5f6d8976F"
 
 _FACTS: Mapping[NoticeKind, Mapping[str, Any]] = MappingProxyType(
     {
-        NoticeKind.NEXT_PAYMENT_DUE: {"days": 3, "pay_url": None},
-        NoticeKind.PAYMENT_CREATED: {"next_due_on": date(2027, 1, 6)},
+        NoticeKind.NEXT_PAYMENT_DUE: {"days": 3, "pay_url": None, "marker": ""},
+        NoticeKind.PAYMENT_CREATED: {"next_due_on": date(2027, 1, 6), "wallet_address": _WALLET},
         NoticeKind.PAYMENT_RECEIVED: {
             "pay_url": None,
             "paid_on": date(2026, 12, 7),
@@ -36,7 +40,7 @@ _FACTS: Mapping[NoticeKind, Mapping[str, Any]] = MappingProxyType(
             "company": "Okafor Studios Ltd",
             "tax_id": "GB123456789",
             "address": "12 Harbour Road\nBristol BS1 5DB",
-            "wallet_address": "0x71C7656EC7ab88b098defB751B7401B5f6d8976F",
+            "wallet_address": _WALLET,
         },
         NoticeKind.PAYMENT_OVERDUE: {
             "days": 7,
@@ -48,7 +52,7 @@ _FACTS: Mapping[NoticeKind, Mapping[str, Any]] = MappingProxyType(
             "last_reminder_on": date(2026, 12, 9),
             "open_payments": _OPEN[:1],
         },
-        NoticeKind.SUBSCRIPTION_PAUSED: {"resumes_when_paid": True, "open_payments": _OPEN},
+        NoticeKind.SUBSCRIPTION_PAUSED: {"resumes_when_paid": True, "open_payments": _OPEN[:2]},
         NoticeKind.SUBSCRIPTION_RESUMED: {
             "due_on": None,
             "period_start": None,
@@ -145,29 +149,48 @@ _CASES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     }
 )
 
+_BY_A_PERSON: Mapping[str, Any] = {
+    "due_on": None,
+    "pay_url": None,
+    "marker": "",
+    "open_payments": (),
+    "resumes_when_paid": False,
+}
+
 # What only one kind can differ in.
 _MORE: Mapping[NoticeKind, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         NoticeKind.NEXT_PAYMENT_DUE: {
             "tomorrow": {"days": 1},
-            "pay link": {"pay_url": "https://pay.example.com/checkout/recurring-payment/3f2a"},
+            "pay link": {"pay_url": f"{_LINK}3f2a", "marker": _OPEN[0].marker},
         },
         NoticeKind.PAYMENT_OVERDUE: {
             "since yesterday": {"days": 1},
             "will be cancelled": {"final_action": "cancel"},
             "will be kept": {"final_action": "keep"},
-            "several are open": {"open_payments": _OPEN},
+            "several are open": {"open_payments": _OPEN, "wallet_address": _WALLET},
             "the first": {"days": 1, "step": 1, "last_reminder_on": None},
             "the last": {"days": 14, "step": 4},
+            "the last of several": {"days": 14, "step": 4, "final_action": "cancel", "open_payments": _OPEN},
+            "the last, kept": {"days": 14, "step": 4, "final_action": "keep"},
             "nothing will be done": {"final_on": None, "final_action": None},
         },
-        NoticeKind.SUBSCRIPTION_PAUSED: {"by a person": {"due_on": None, "pay_url": None}},
+        NoticeKind.PAYMENT_RECEIVED: {"a person": {"company": "", "tax_id": "", "address": ""}},
+        NoticeKind.SUBSCRIPTION_PAUSED: {
+            "by a person": _BY_A_PERSON,
+            "by a person, one open": {**_BY_A_PERSON, "open_payments": _OPEN[:1]},
+            "one open": {"open_payments": _OPEN[:1]},
+            "goes on when asked": {"resumes_when_paid": False},
+        },
         NoticeKind.SUBSCRIPTION_CANCELLED: {
             "unpaid": {
                 "due_on": date(2026, 12, 6),
                 "last_day": None,
-                "pay_url": "https://pay.example.com/checkout/recurring-payment/3f2a",
-            }
+                "pay_url": _OPEN[0].pay_url,
+                "open_payments": _OPEN[:1],
+            },
+            "several are open": {"due_on": date(2026, 12, 6), "last_day": None, "open_payments": _OPEN},
+            "one open until the end": {"open_payments": _OPEN[1:2]},
         },
         NoticeKind.RUN_DIGEST: {
             "one item": {"items": (DigestItem("A payment is held", "", "billing status"),)}
@@ -212,6 +235,15 @@ def sample_letters(kind: NoticeKind, locale: str | None = "en") -> list[Sample]:
     ordinary = sample_letter(kind, locale)
     cases = {**_CASES, **_MORE.get(kind, {})}
     return [
-        Sample(case, replace(ordinary, dedupe_key=f"{ordinary.dedupe_key}:{case}", **changes))
+        Sample(case, _changed(replace(ordinary, dedupe_key=f"{ordinary.dedupe_key}:{case}"), changes))
         for case, changes in cases.items()
     ]
+
+
+def _changed(letter: NoticeFacts, changes: Mapping[str, Any]) -> NoticeFacts:
+    """A letter with changes; an amount or a missing link is that of everything that is open, too."""
+    open_too = {name: changes[name] for name in ("amount_micros", "pay_url") if name in changes}
+    letter = replace(letter, **changes)
+    if "open_payments" in changes or not open_too:
+        return letter
+    return replace(letter, open_payments=tuple(replace(each, **open_too) for each in letter.open_payments))

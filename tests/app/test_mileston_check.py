@@ -54,7 +54,7 @@ def api_whose_clock_is(ahead: timedelta) -> Iterator[str]:
 def test_a_clock_that_is_not_the_api_s_is_told(
     business: Business, monkeypatch: pytest.MonkeyPatch, ahead: timedelta, seconds: int, direction: str
 ) -> None:
-    monkeypatch.setattr("billing.mail.check.check_templates", lambda *_: [])
+    monkeypatch.setattr("billing.mail.check.check_templates", lambda *_, **__: [])
     business.toml.chmod(0o600)
     with api_whose_clock_is(ahead) as url:
         changes = {"BILLING_MILESTON__RECURRING_PAYMENT_URL": url, "BILLING_RECONCILE__QUIET_SECONDS": "300"}

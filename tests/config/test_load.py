@@ -76,7 +76,7 @@ def sample_for(key: str) -> object:
     if isinstance(default, float):
         return default / 2 + 0.125
     if isinstance(default, list):
-        return [2, 4]
+        return ["One", "Two"] if name in ("address", "networks") else [2, 4]
     special = {
         "business.timezone": "Europe/Berlin",
         "schedule.cron": "5 * * * *",
@@ -85,6 +85,8 @@ def sample_for(key: str) -> object:
         "business.support_address": "help@example.com",
         "business.operator_address": "op@example.com",
         "mail.from_address": "pay@example.com",
+        "business.logo": str(Path(__file__).parents[2] / "docs" / "mail" / "edges.png"),
+        "business.accent": "#0b6e4f",
     }
     return special.get(key, "https://127.0.0.1/x" if name.endswith("_url") else "something")
 

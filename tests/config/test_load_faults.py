@@ -59,6 +59,18 @@ LIVE = {"BILLING_MILESTON__ENVIRONMENT": "live", **SECRETS}
         ("cycle.max_amount_per_run = -5", "cycle.max_amount_per_run: -5: '-5' is not an amount"),
         ("cycle.max_amount_per_run = true", "cycle.max_amount_per_run: True: write an amount in USDC"),
         ("database.url = ''", "database.url: '': string should have at least 1 character"),
+        ("business.address = 'Here 1'", "business.address: 'Here 1': input should be a valid list"),
+        ("business.address = ['Here 1', '']", "business.address: ['Here 1', '']: no line may be empty"),
+        ('business.networks = ["a\\nb"]', "business.networks: ['a\\nb']: must be one line without control"),
+        ("business.tax_rate = -1", "business.tax_rate: -1: input should be greater than or equal to 0"),
+        ("business.tax_rate = '19'", "business.tax_rate: '19': input should be a valid number"),
+        ("business.tax_rate = 8.1001", "business.tax_rate: 8.1001: a tax rate has at most three places"),
+        ("business.accent = 'green'", "business.accent: 'green': write a colour as '#RRGGBB'"),
+        (
+            "business.accent = '#ffcc00'",
+            "business.accent: '#ffcc00': the button's white text has a contrast of 1.5 on it, and readable "
+            "text needs 4.5 (WCAG AA); the nearest shade that has it is '#8e7200'",
+        ),
         (
             "cycle = 5",
             "cycle: 5: this is a section; write [cycle] on a line of its own and its keys below it",

@@ -96,11 +96,11 @@ def test_a_translation_ends_as_its_source_does_and_never_shouts(language: str) -
 @pytest.mark.parametrize(
     ("language", "one", "many"),
     [
-        ("en", "one day ago", "21 days ago"),
-        ("de", "vor einem Tag", "vor 21 Tagen"),
-        ("fr", "il y a un jour", "il y a 21 jours"),
-        ("es", "hace un día", "hace 21 días"),
-        ("pt", "há um dia", "há 21 dias"),
+        ("en", "due yesterday, on", "21 days ago"),
+        ("de", "gestern fällig", "vor 21 Tagen"),
+        ("fr", "dû hier", "il y a 21 jours"),
+        ("es", "venció ayer", "hace 21 días"),
+        ("pt", "venceu ontem", "há 21 dias"),
     ],
 )
 def test_days_are_counted_as_the_language_does(language: str, one: str, many: str) -> None:

@@ -78,19 +78,87 @@ def test_an_amount_is_exact_in_every_language(micros: int, language: str) -> Non
     ],
 )
 def test_dates_are_written_out(tag: str | None, expected: str) -> None:
-    assert formats_for(tag, "en").day(date(2026, 12, 3)) == expected
+    assert formats_for(tag, "en").day(date(2026, 12, 3)) == expected.replace(" ", NO_BREAK_SPACE)
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("en", "Dec 3"),
+        ("en-GB", "3 Dec"),
+        ("de", "3. Dez."),
+        ("fr", "3 déc."),
+        ("es", "3 dic"),
+        ("pt", "3 de dez."),
+    ],
+)
+def test_a_short_date_has_no_year(tag: str, expected: str) -> None:
+    assert formats_for(tag, "en").short_day(date(2026, 12, 3)).replace(NO_BREAK_SPACE, " ") == expected
+
+
+@pytest.mark.parametrize("tag", ["fr", "fr-CA"])
+def test_in_french_the_first_day_of_a_month_is_an_ordinal_and_no_other_is(tag: str) -> None:
+    formats = formats_for(tag, "en")
+    first, last = date(2026, 12, 1), date(2027, 1, 1)
+    said = [formats.day(first), formats.short_day(first), formats.period(first, date(2026, 12, 31))]
+    assert [text.replace(NO_BREAK_SPACE, " ") for text in said] == [
+        "1er décembre 2026",
+        "1er déc.",
+        "1er–31 déc. 2026",
+    ]
+    assert formats.period(first, last).count("1er") == 2
+    assert "er" not in formats.short_day(date(2026, 12, 11)) + formats.short_day(date(2026, 12, 21))
+    assert "1er" not in formats_for("es", "en").day(first)
+
+
+def test_no_line_can_break_within_a_date() -> None:
+    for tag in LANGUAGES:
+        formats = formats_for(tag, "en")
+        assert " " not in formats.day(date(2026, 12, 3)) + formats.short_day(date(2026, 12, 3))
+        assert " " not in formats.period(date(2026, 12, 3), date(2027, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("tag", "rate", "expected"),
+    [
+        ("en", "19", "19%"),
+        ("en", "8.1", "8.1%"),
+        ("de", "8.1", "8,1 %"),
+        ("fr", "5.5", "5,5 %"),
+        ("es", "9.975", "9,975 %"),
+    ],
+)
+def test_a_rate_has_the_places_that_it_has(tag: str, rate: str, expected: str) -> None:
+    assert formats_for(tag, "en").percent(Decimal(rate)).replace(NO_BREAK_SPACE, " ") == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], ""),
+        (["Base"], "Base"),
+        (["Base", "Polygon"], "Base oder Polygon"),
+        (["A", "B", "C"], "A, B oder C"),
+    ],
+)
+def test_names_of_which_any_will_do(names: list[str], expected: str) -> None:
+    assert formats_for("de", "en").any_of(names) == expected
 
 
 def test_a_period_says_its_month_and_year_once() -> None:
     first, last = date(2026, 12, 1), date(2026, 12, 31)
-    assert formats_for("de", "en").period(first, last) == "1.–31. Dez. 2026"
-    assert formats_for("de", "en").period(first, date(2027, 1, 14)) == "1. Dez. 2026 – 14. Jan. 2027".replace(
-        " – ", "\u2009–\u2009"
+    formats = formats_for("de", "en")
+    assert formats.period(first, last).replace(NO_BREAK_SPACE, " ") == "1.–31. Dez. 2026"
+    assert (
+        formats.period(first, date(2027, 1, 14)).replace(NO_BREAK_SPACE, " ")
+        == "1. Dez. 2026\u2009–\u200914. Jan. 2027"
     )
 
 
 def test_a_period_of_one_day_is_that_day() -> None:
-    assert formats_for("de", "en").period(date(2026, 12, 1), date(2026, 12, 1)) == "1. Dez. 2026"
+    assert formats_for("de", "en").period(date(2026, 12, 1), date(2026, 12, 1)) == "1. Dez. 2026".replace(
+        " ", NO_BREAK_SPACE
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,7 +185,7 @@ def test_a_locale_falls_back_to_its_language_and_an_unknown_one_to_english(
 
 
 def test_an_english_mail_to_japan_has_english_dates() -> None:
-    assert formats_for("ja_JP", "en").day(date(2026, 12, 3)) == "December 3, 2026"
+    assert formats_for("ja_JP", "en").day(date(2026, 12, 3)) == "December\xa03,\xa02026"
 
 
 @settings(deadline=None)

@@ -24,7 +24,8 @@ def names_in(heading: str, columns: int) -> set[str]:
 def test_every_variable_of_the_page_can_be_printed(tmp_path: Path) -> None:
     names = names_in("Variables", 1)
     assert len(names) > 20
-    (tmp_path / "payment_created.txt").write_text("".join(f"{{{{ {name} }}}}\n" for name in sorted(names)))
+    lines = [f"{name}: {{{{ {name} }}}}\n" for name in sorted(names)]
+    (tmp_path / "payment_created.txt").write_text("".join(lines))
     letter = sample_letter(NoticeKind.PAYMENT_CREATED)
     assert Renderer(Settings(), tmp_path).content(letter, SAMPLE_NOW).text.count("\n") == len(names)
 
@@ -33,7 +34,8 @@ def test_every_block_of_the_page_is_there_and_no_other() -> None:
     shipped = {path.name: path.read_text("utf-8") for path in shipped_templates().iterdir()}
     blocks = {
         block
-        for name in ("layout.html", "layout.txt", "payment.html", "payment.txt")
+        for base in ("layout", "payment", "statement", "payment_received")
+        for name in (f"{base}.html", f"{base}.txt")
         for block in re.findall(r"\{%-? block (\w+)", shipped[name])
     }
     assert names_in("Blocks", 3) == blocks

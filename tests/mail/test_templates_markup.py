@@ -8,10 +8,11 @@ from html.parser import HTMLParser
 import pytest
 
 from billing.config.schema import Business, Settings
+from billing.core.colours import contrast
 from billing.core.notices import NoticeFacts
 from billing.core.states import NoticeKind
-from billing.mail.check import contrast, html_faults
 from billing.mail.i18n import LANGUAGES
+from billing.mail.markup import html_faults
 from billing.mail.message import Content
 from billing.mail.render import Renderer, shipped_templates
 from billing.mail.samples import ORDINARY, SAMPLE_NOW, sample_letter, sample_letters
