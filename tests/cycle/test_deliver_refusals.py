@@ -264,7 +264,7 @@ def test_a_quota_in_the_middle_of_the_outbox_as_people_see_it(
 
             status, doctor = await ask("status"), await ask("doctor")
             assert (status.code, doctor.code) == (1, 1)
-            assert "8  e-mails not sent: the mail server takes no mail from this account" in status.out
+            assert "8 e-mails are not sent, because the mail channel stopped" in status.out
             for shown in (status.out, doctor.out):
                 assert said in shown
                 assert "wait until it renews, or raise it with the provider" in shown

@@ -158,7 +158,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "the payable day is never before the real day in live",
         "cycle/test_recover_proofs.py::test_in_live_the_payable_day_is_never_before_the_real_day",
         "billing/cycle/context.py",
-        "        return max(self.as_of, today)\n",
+        "        return max(self.as_of, self.today)\n",
         "        return self.as_of\n",
     ),
     one(

@@ -239,7 +239,7 @@ class Witness:
             keys = Counter(self.api.records[remote_id].key for remote_id in shown)
             self.doubles_shown |= {key for key, count in keys.items() if count > 1}
         live = {r.remote_id for r in self.api.records.values() if r.live}
-        plain = self.options.traits.wide and len(shown) in _PLAIN_LENGTHS
+        plain = len(shown) in _PLAIN_LENGTHS
         if plain or len(rows) >= limit or not live <= shown or not self.counted_on() <= shown:
             self.unwhole_lists.append(self.trace.now())
             self.trace.count("list: not whole")
