@@ -119,7 +119,7 @@ def _payment(
     live = world.api.live(key)
     by_hand = any(r.deleted_by.startswith("person") for r in world.api.by_key.get(key, ()))
     if state == "void":
-        if agreement.status != CANCELLED and key not in world.persons.voided:
+        if agreement.status != CANCELLED and key not in world.persons.voided | world.witness.overtaken:
             world.trace.violated(f"{key[0]} {key[1]} is void, and nobody cancelled or voided it")
         if live and not attention:
             world.trace.violated(f"{key[0]} {key[1]} is void, lives at the API, and nobody was told")

@@ -52,6 +52,7 @@ class Agreement:
     cancel_on: date | None = None
     status: str = ACTIVE
     resumed_on: date | None = None
+    paused_by_program: bool = False
     voided: bool = False
     """It was cancelled: what had not reached the API is rightly void."""
     next_period: int = 0

@@ -132,7 +132,7 @@ class Persons:
         if agreement is None:
             return
         agreement.through(self.world.witness.today(), certain=False)
-        agreement.status = PAUSED
+        agreement.status, agreement.paused_by_program = PAUSED, False
         decisions.pause(self.db, agreement.reference, self.world.trace.now(), "on holiday")
         self._note("pauses", agreement.reference)
 

@@ -65,6 +65,9 @@ class Witness:
     cleared: set[Key] = field(default_factory=set)
     """For which a person found out that there is nothing at the API, and said so."""
 
+    overtaken: set[Key] = field(default_factory=set)
+    """Held by a pause that lasted longer than their periods."""
+
     def today(self) -> date:
         return self.trace.now().astimezone(ZoneInfo(self.options.zone)).date()
 
@@ -274,6 +277,15 @@ class Witness:
                     self.trace.violated(f"{email} {due_on} {move}, though it exists or will")
             elif new == "parked":
                 self._parked((email, due_on), cause, deadline)
+            elif move == "held>void" and cause.startswith("its period was over"):
+                self._passed((email, due_on))
+
+    def _passed(self, key: Key) -> None:
+        """A pause held it, and its last day came before the pause ended: it is charged no more."""
+        agreement = self.clientele.by_email(key[0])
+        day = date.fromisoformat(key[1])
+        if agreement is not None and agreement.last_day_of(day) < self.today():
+            self.overtaken.add(key)
 
     def _parked(self, key: Key, cause: str, deadline: str) -> None:
         """Is there a cause in the world for which nothing could be proved?"""

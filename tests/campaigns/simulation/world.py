@@ -228,15 +228,18 @@ class World:
             if agreement is None or status == agreement.status:
                 continue
             fine = False
-            if agreement.status == ACTIVE and status == ENDED:
+            agreement.through(today, certain=False)
+            if agreement.status == PAUSED and status == ACTIVE:
+                fine = agreement.paused_by_program and self._paid_up(reference)
+                agreement.resumed_on = today
+            elif agreement.status == ACTIVE and status == ENDED:
                 fine = agreement.is_over(today)
             elif agreement.status == ACTIVE and status in (PAUSED, CANCELLED):
                 over = agreement.cancel_on is not None and agreement.cancel_on <= today
                 fine = (status == CANCELLED and over) or self._dunned(reference)
             if not fine:
                 self.trace.violated(f"{reference} became {status}, and nobody had a reason for it")
-            agreement.through(today, certain=False)
-            agreement.status = status
+            agreement.status, agreement.paused_by_program = status, status == PAUSED
 
     def _dunned(self, reference: str) -> bool:
         rows = self.store.rows(
@@ -245,6 +248,15 @@ class World:
             reference,
         )
         return bool(rows)
+
+    def _paid_up(self, reference: str) -> bool:
+        """Whether anything that dunning gave up has been paid; which of it led to the pause, stories tell."""
+        rows = self.store.rows(
+            "SELECT p.due_on FROM payments p JOIN subscriptions s ON s.id = p.subscription_id "
+            "WHERE s.reference = ? AND p.dunning_policy IS NOT NULL AND p.state = 'paid'",
+            reference,
+        )
+        return any(r.paid for (day,) in rows for r in self.api.by_key[f"{reference}@example.com", day])
 
     # Backups
 
