@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import getpass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from billing.config import Settings
 from billing.core.outcomes import RemotePayment, RemoteStatus
@@ -139,8 +139,12 @@ def dismiss(db: Database, payment_id: int, now: datetime, reason: str) -> None:
         verbs.dismiss(tx, actor(), now, row, reason)
 
 
-async def void(db: Database, gateway: Gateway | None, payment_id: int, now: datetime, reason: str) -> None:
+async def void(
+    db: Database, gateway: Gateway | None, payment_id: int, now: datetime, quiet_seconds: float, reason: str
+) -> None:
     """A payment will never be charged; what is open at Mileston is deleted there first, doubles as well.
+
+    A record that is younger than `quiet_seconds` may not be shown yet: then a person has to wait.
 
     Raises `UsageError` if it is paid, being sent, or not known to exist or not; GatewayError if the
     API can't delete it.
@@ -151,13 +155,13 @@ async def void(db: Database, gateway: Gateway | None, payment_id: int, now: date
     if old not in (*UNSENT, PaymentState.PARKED, PaymentState.OPEN):
         raise UsageError(f"payment {payment_id} is {old}; it can't be voided")
     if old is PaymentState.OPEN and gateway is not None:
-        await _delete_remote(gateway, row)
+        await _delete_remote(gateway, row, now - timedelta(seconds=quiet_seconds))
     with db.transaction() as tx:
         if not verbs.void(tx, actor(), now, [row], reason):
             raise UsageError(_MEANWHILE.format(payment_id))
 
 
-async def _delete_remote(gateway: Gateway, row: PaymentOfSubscription) -> None:
+async def _delete_remote(gateway: Gateway, row: PaymentOfSubscription, settled: datetime) -> None:
     """Delete a payment's own record and its doubles, each only if it is ours and exactly unpaid.
 
     Each is looked at right before, and looked for right after: it may be paid at any moment. Raises
@@ -171,6 +175,11 @@ async def _delete_remote(gateway: Gateway, row: PaymentOfSubscription) -> None:
         raise UsageError(
             f"Mileston lists the record {own_id} of payment {row.id}, and says that there is none: try again "
             "later, or delete it there"
+        )
+    if own is None and row.remote_by_at is not None and row.remote_by_at > settled:
+        raise UsageError(
+            f"payment {row.id} was made so lately that Mileston may not show its record {own_id} yet, and it "
+            "would live on: try again in a few minutes"
         )
     doubles = [each for each in listed if is_ours(row, each) and not is_same_id(each.remote_id, own_id)]
     there = [each for each in (own, shown, *doubles) if each is not None]

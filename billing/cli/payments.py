@@ -168,7 +168,10 @@ def void(payment_id: IdArgument, config: ConfigOption = None, reason: GivenReaso
     from billing.app.runtime import utc_now
 
     with store(config) as (loaded, db):
-        _with_gateway(loaded, db, lambda gateway: decisions.void(db, gateway, payment_id, utc_now(), reason))
+        quiet = loaded.settings.reconcile.quiet_seconds
+        _with_gateway(
+            loaded, db, lambda gateway: decisions.void(db, gateway, payment_id, utc_now(), quiet, reason)
+        )
     print(f"payment {payment_id} is void and will never be charged")
 
 

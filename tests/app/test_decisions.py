@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from tests.support.databases import NOW, TODAY, a_payment, a_subscription, payme
 from tests.support.decisions import (
     ACTOR,
     DAY,
+    QUIET,
     STATES,
     log,
     only_sqlite,
@@ -152,6 +153,18 @@ def test_an_open_payment_that_mileston_does_not_know_any_more_is_void(db: Databa
     payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
     void(db, payment_id, FakeGateway())
     assert payment(db, payment_id).state == "void"
+
+
+@pytest.mark.parametrize(("age", "state"), [(QUIET - 1, "open"), (QUIET, "void")])
+def test_a_record_that_may_not_be_shown_yet_is_waited_for(db: Database, age: int, state: str) -> None:
+    made = NOW - timedelta(seconds=age)
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1", remote_by_at=made)
+    if state == "open":
+        said = refused(lambda: void(db, payment_id, FakeGateway()), db)
+        assert said.endswith("and it would live on: try again in a few minutes")
+    else:
+        void(db, payment_id, FakeGateway())
+    assert payment(db, payment_id).state == state
 
 
 def test_a_payment_that_was_paid_meanwhile_is_not_voided(db: Database) -> None:

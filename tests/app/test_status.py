@@ -116,7 +116,7 @@ def test_what_a_run_left_unsent_is_told_until_it_is_settled(new_business: Make) 
     assert need.what == "1 payment that is due was not sent; the next run sends it"
 
     with business.store() as db:
-        asyncio.run(decisions.void(db, None, 1, utc_now(), ""))
+        asyncio.run(decisions.void(db, None, 1, utc_now(), 0, ""))
     assert [found.kind for found in status(business).needs if found.kind == "not_sent"] == []
 
 

@@ -326,7 +326,7 @@ def test_a_duplicate_of_a_voided_payment_is_deleted_or_told_of_if_it_was_paid(
     rig.subscribe()
     rig.subscribe("other")  # or no list would be read any more
     rig.cycle()
-    asyncio.run(decisions.void(rig.db, rig.api, rig.payment().id, rig.clock(), "a present"))
+    asyncio.run(decisions.void(rig.db, rig.api, rig.payment().id, rig.clock(), 0, "a present"))
     extra = rig.api.add(rig.api.creates[0][0])  # late
     if paid:
         rig.api.pay(extra)
@@ -358,7 +358,7 @@ def test_the_record_of_a_voided_payment_that_comes_to_light_is_told(tmp_path: Pa
     rig.subscribe()
     rig.cycle()
     hidden, rig.api.made = rig.api.made, []  # Mileston does not show it yet: nothing is there to delete
-    asyncio.run(decisions.void(rig.db, rig.api, rig.payment().id, rig.clock(), "a present"))
+    asyncio.run(decisions.void(rig.db, rig.api, rig.payment().id, rig.clock(), 0, "a present"))
     rig.api.made = hidden
     rig.subscribe("other")
 

@@ -15,7 +15,7 @@ def test_an_id_that_the_api_uses_again_stops_no_billing(tmp_path: Path) -> None:
     rig = Rig(tmp_path / "home")
     rig.subscribe("acme")
     rig.cycle()
-    asyncio.run(decisions.void(rig.db, rig.api, rig.payment().id, rig.clock(), "a mistake"))
+    asyncio.run(decisions.void(rig.db, rig.api, rig.payment().id, rig.clock(), 0, "a mistake"))
     used = rig.payment().remote_id
     rig.subscribe("other")
     rig.subscribe("third")

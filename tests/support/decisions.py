@@ -20,6 +20,7 @@ from tests.support.databases import NOW, TODAY
 from tests.support.fake_gateway import FakeGateway
 
 DAY = timedelta(days=1)
+QUIET = 300
 SETTINGS = Settings()
 ACTOR = decisions.actor()
 STATES = [state.value for state in PaymentState]
@@ -70,7 +71,7 @@ def cancel(db: Database, at_period_end: bool = False, today: date = TODAY) -> da
 
 
 def void(db: Database, payment_id: int, gateway: FakeGateway | None = None) -> None:
-    asyncio.run(decisions.void(db, gateway, payment_id, NOW, "a mistake"))
+    asyncio.run(decisions.void(db, gateway, payment_id, NOW, QUIET, "a mistake"))
     assert gateway is None or gateway.creates == []
 
 

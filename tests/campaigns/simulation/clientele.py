@@ -120,9 +120,9 @@ class Agreement:
         if self.cancel_on is not None:
             last = min(last, self.cancel_on - timedelta(days=1))
         n = 0
-        while self.due_on(n) <= today:
+        while (day := self.due_on(n)) <= today or (day <= last and not self._bills(day)):
             n += 1
-        return self.due_on(n) > last
+        return day > last
 
 
 class Clientele:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,8 @@ class Persons:
             agreement.musts.clear()
             agreement.next_period = 0
             agreement.status, agreement.cancel_on, agreement.resumed_on = ACTIVE, None, None
+            if agreement.not_before is not None:  # no database knows any more what another calendar charged
+                agreement.bill_from = max(agreement.bill_from or date.min, agreement.not_before)
             self.world.clientele.add(agreement)
             self._import(agreement)
         self.world.clientele.forgotten.clear()
@@ -252,7 +254,10 @@ class Persons:
 
     async def _void(self, payment_id: int, key: tuple[str, str]) -> None:
         try:
-            await decisions.void(self.db, self.gateway, payment_id, self.world.trace.now(), "a present")
+            quiet = self.world.settings.reconcile.quiet_seconds
+            await decisions.void(
+                self.db, self.gateway, payment_id, self.world.trace.now(), quiet, "a present"
+            )
         except (UsageError, GatewayError):
             return
         self.voided.add(key)
