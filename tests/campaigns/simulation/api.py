@@ -310,6 +310,7 @@ class ModelApi:
     def pay(self, remote: Remote) -> None:
         now = self.loop.time()
         if self._is_odd(self.options.traits.partial_payments):
+            remote.part_paid = remote.amount_micros > 1
             remote.amount_micros = max(1, remote.amount_micros // 10)
             self.trace.note("person", f"changes the amount of {remote.remote_id}", f"{remote.amount_micros}")
         remote.paid_at = now

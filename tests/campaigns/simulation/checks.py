@@ -58,10 +58,11 @@ def _is_nameless(world: World, key: Key) -> bool:
 def _is_for_a_person(world: World, key: Key) -> bool:
     """Whether a double of it is no proved one, and a person was told.
 
-    It shows a word that the program can't read, or did so when a list last showed it; or the terms were
+    It shows a word that the program can't read, or did so when a list last showed it; or it was paid in
+    part, and its amount is not the payment's; or the terms were
     changed since, and its e-mail or amount is not the payment's any more.
     """
-    is_unclear = any(remote.word is not None for remote in world.api.live(key))
+    is_unclear = any(remote.word is not None or remote.part_paid for remote in world.api.live(key))
     agreement = world.clientele.by_email(key[0])
     is_changed = agreement is not None and agreement.changed_at is not None
     return (is_unclear or is_changed) and key in _flagged(world)
@@ -144,7 +145,10 @@ def _payment(
     if live[0].remote_id != remote_id and not attention:
         world.trace.violated(f"{key[0]} {key[1]} stands for {remote_id}, and {live[0].remote_id} lives")
     asked = agreement.amount_micros if agreement.changed_at is None else _amount(world, key)
-    if live[0].amount_micros != asked:
+    if live[0].part_paid:
+        if not attention and live[0].amount_micros != _amount(world, key):
+            world.trace.violated(f"{key[0]} {key[1]} was paid in part, and nobody was told")
+    elif live[0].amount_micros != asked:
         world.trace.violated(f"{key[0]} {key[1]} was charged with a wrong amount")
     shown = live[0].remote_id in world.witness.unpaid_in_lists
     if state == "paid" and not live[0].paid and shown and not attention:

@@ -84,6 +84,9 @@ class Agreement:
         """
         self.anchor_on, self.count, self.unit = new.anchor_on, new.count, new.unit
         self.next_period = 0
+        # What was not charged yet will be for the days of the new calendar.
+        kept = charged_through or date.min
+        self.spans = {day: last for day, last in self.spans.items() if day <= kept}
         self.not_before = charged_through + timedelta(days=1) if charged_through else None
         passed = max(self.mays, default=date.min)
         self.certain_from = max(self.not_before or date.min, today, passed + timedelta(days=1))

@@ -5,9 +5,13 @@ It reads each mail in the moment in which the server takes it, and asks the API'
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from datetime import date
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
+
+from billing.core.notices import RenderedMail
 
 from .records import Key, Remote
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
 _LONGEST_CYCLE = 8 * 3600.0
 """A cycle may sleep between its look and its notice; what was paid so long before is no news to it."""
+_NUMBER = re.compile(r"RB-[0-9A-Z]{16}")
 _DUNNING = ("payment_overdue", "subscription_paused", "subscription_cancelled")
 
 
@@ -24,7 +29,7 @@ class Letter(NamedTuple):
 
     kind: str
     subscription: int
-    payment_id: int | None
+    marker: str
     reference: str
     due_on: str
     amount_micros: int
@@ -37,8 +42,8 @@ class LetterReader:
     def __init__(self, world: World) -> None:
         self.world = world
         self.zone = ZoneInfo(world.options.zone)
-        self.warned: set[int] = set()
-        """Payments of which an overdue notice was sent, or refused for good."""
+        self.warned: set[str] = set()
+        """Numbers of the payments that stood in an overdue notice that was sent, or refused for good."""
         self.queued_at: dict[str, float] = {}
         self._last = 0
 
@@ -53,29 +58,39 @@ class LetterReader:
             self.queued_at.setdefault(key, self.world.loop.time())
         self._last = newest
 
-    def read(self, dedupe_key: str) -> None:
-        """A mail of this key was taken by the server."""
-        for row in self._rows(dedupe_key):
-            letter = Letter(*row)
+    def read(self, mail: RenderedMail) -> None:
+        """It was taken by the server."""
+        for letter in self._letters(mail.dedupe_key):
             key = (f"{letter.reference}@example.com", letter.due_on)
             if letter.kind == "payment_received":
                 self._receipt(letter, key)
             elif letter.kind == "payment_created":
                 self._invitation(letter, key)
             elif letter.kind in _DUNNING:
-                self._dunning(letter, key, self.queued_at.get(dedupe_key, self.world.loop.time()))
+                self._dunning(letter, key, self.queued_at.get(mail.dedupe_key, self.world.loop.time()))
+            if letter.kind == "payment_overdue":
+                self._warns(mail, letter)
 
-    def refused(self, dedupe_key: str) -> None:
+    def refused(self, mail: RenderedMail) -> None:
         """The recipient's server refused it for good: that counts as a warning, too."""
-        self.warned |= {row[2] for row in self._rows(dedupe_key) if row[0] == "payment_overdue"}
+        for letter in self._letters(mail.dedupe_key):
+            if letter.kind == "payment_overdue":
+                self._warns(mail, letter)
 
-    def _rows(self, dedupe_key: str) -> list[tuple[Any, ...]]:
-        return self.world.store.rows(
-            "SELECT n.kind, n.subscription_id, p.id, s.reference, p.due_on, p.amount_micros, "
+    def _warns(self, mail: RenderedMail, letter: Letter) -> None:
+        numbers = set(_NUMBER.findall(mail.raw.decode()))
+        if letter.marker not in numbers:
+            self._false((letter.reference, letter.due_on), "got a statement in which it does not stand")
+        self.warned |= numbers
+
+    def _letters(self, dedupe_key: str) -> Iterator[Letter]:
+        rows = self.world.store.rows(
+            "SELECT n.kind, n.subscription_id, p.marker, s.reference, p.due_on, p.amount_micros, "
             "p.remote_id FROM notices n JOIN payments p ON p.id = n.payment_id "
             "JOIN subscriptions s ON s.id = p.subscription_id WHERE n.dedupe_key = ?",
             dedupe_key,
         )
+        return (Letter(*row) for row in rows)
 
     def _receipt(self, letter: Letter, key: Key) -> None:
         paid = [r for r in self.world.api.by_key.get(key, ()) if r.paid_at is not None]
@@ -93,9 +108,8 @@ class LetterReader:
     def _dunning(self, letter: Letter, key: Key, written: float) -> None:
         remote = self._remote(letter)
         what = letter.kind.replace("_", " ")
-        if letter.kind == "payment_overdue":
-            self.warned.add(letter.payment_id or 0)
-        elif self.world.options.traits.ladder and letter.payment_id not in self.warned:
+        is_end = letter.kind != "payment_overdue"
+        if is_end and self.world.options.traits.ladder and letter.marker not in self.warned:
             self._false(key, f"was told {what}, without any overdue notice before")
         if remote is None:
             return

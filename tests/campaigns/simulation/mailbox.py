@@ -32,9 +32,9 @@ class ModelMailbox:
     refused: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
     """Whose delivery was lost after the last dot."""
-    on_accepted: Callable[[str], None] = lambda _key: None
-    on_refused: Callable[[str], None] = lambda _key: None
-    """Told the key of each mail that was taken, or refused for good."""
+    on_accepted: Callable[[RenderedMail], None] = lambda _mail: None
+    on_refused: Callable[[RenderedMail], None] = lambda _mail: None
+    """Shown each mail that was taken, or refused for good."""
     before_restore: set[str] = field(default_factory=set)
     """What a restored database may have forgotten that it sent."""
     bereft: set[str] = field(default_factory=set)
@@ -45,7 +45,7 @@ class ModelMailbox:
         self.accepted[key] += 1
         self.trace.note("mailbox", "got", key)
         self.trace.count("mail accepted")
-        self.on_accepted(key)
+        self.on_accepted(mail)
         if self.message_ids.setdefault(key, mail.message_id) != mail.message_id:
             self.trace.violated(f"{key} went out with two Message-IDs")
         if self.accepted[key] > 1:
@@ -90,7 +90,7 @@ class ModelTransport:
             box.refused_for_now[key] += 1
         elif kind == "never":
             box.refused.add(key)
-            box.on_refused(key)
+            box.on_refused(mail)
         await self._process.wait_point("mail.answered")
         return {
             "ok": Delivery(DeliveryKind.SENT, "250 taken"),
@@ -104,7 +104,9 @@ class PlainRenderer:
     """The least that is a message."""
 
     def render(self, letter: NoticeFacts, now: datetime) -> RenderedMail:
-        raw = f"{letter.kind} {letter.reference} {letter.due_on} {letter.days} {now:%F}\r\n".encode()
+        numbers = " ".join(each.marker for each in letter.open_payments)
+        words = f"{letter.kind} {letter.reference} {letter.due_on} {letter.days} {now:%F} {numbers}"
+        raw = f"{words}\r\n".encode()
         return RenderedMail(
             dedupe_key=letter.dedupe_key,
             sender="billing@example.com",

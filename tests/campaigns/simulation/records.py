@@ -32,6 +32,8 @@ class Remote:
     wire: int
     """The number of the request that made it; 0: not made by the program."""
     paid_at: float | None = None
+    part_paid: bool = False
+    """Somebody changed its amount there, and paid that."""
     unpaid_again_at: float | None = None
     deleted_at: float | None = None
     deleted_by: str = ""

@@ -16,10 +16,8 @@ GATEWAY_RESETS = True
 
 LATER = {
     "throttle_per_second": "slowing down on 429 belongs to years of history (issue 13)",
-    "partial_payments": "a receipt over another amount than was paid belongs to dunning and mail (issue 12)",
     "renewals": "records that renew themselves belong to years of history (issue 13)",
     "long_history": "thousands of records belong to years of history (issue 13)",
-    "ladder": "the full ladder before a final action belongs to dunning and mail (issue 12)",
     "clock_jumps": "nothing promised survives a jump yet: it needs the API's Date header as a second clock",
 }
 """Traits and oracles whose mending belongs to later work, and why; `--later NAME` switches one on."""
