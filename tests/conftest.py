@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from billing.store.connection import Database
 from tests.support.business import Business
 from tests.support.databases import DIALECTS, PostgresqlServer, SqliteFiles, postgresql_server, sqlite_files
 from tests.support.folders import quick_folder
-from tests.support.nursery import Finished, Nursery
+from tests.support.nursery import Finished, Nursery, the_nursery
 from tests.support.sandbox import Sandbox
 
 # A slow machine is no failure: nothing here asserts a time.
@@ -97,9 +96,8 @@ def _server(dialect: str, request: pytest.FixtureRequest) -> SqliteFiles | Postg
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as opened:
-        yield opened
+def nursery() -> Nursery:
+    return the_nursery()
 
 
 @pytest.fixture(scope="session")
@@ -138,14 +136,6 @@ def business(new_business: Callable[..., Business]) -> Business:
 
 
 @pytest.fixture
-def billing(nursery: Nursery) -> Callable[..., Finished]:
+def billing() -> Callable[..., Finished]:
     """Runs `billing ARGUMENTS` for a business as a process of its own; keywords are its environment."""
-
-    def run(business: Business, *arguments: str, **environ: str) -> Finished:
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("BILLING_", "MILESTON_"))}
-        own = {**inherited, **business.environ, "BILLING_CONFIG": str(business.toml), **environ}
-        child = nursery.start(arguments, own, business.folder)
-        code = child.wait()
-        return Finished(code, child.out, child.err)
-
-    return run
+    return Business.billing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from billing.app.runtime import utc_now
 from billing.cycle.cycle import STEPS
 from billing.store.models import attempts, payments, runs
 from tests.support.business import Business
+from tests.support.nursery import Finished
 
 Make = Callable[..., Business]
 Told = tuple[int, str, int, list[str]]
@@ -37,7 +37,7 @@ def status(business: Business, **environ: str) -> tuple[int, list[str]]:
     return asked.returncode, [need["command"] for need in document["needs"]]
 
 
-def quiet(business: Business) -> subprocess.CompletedProcess[str]:
+def quiet(business: Business) -> Finished:
     return business.billing("run-once", "--as-of", DAY, "--quiet")
 
 

@@ -11,25 +11,20 @@ from pathlib import Path
 import pytest
 
 from tests.support.business import Business
-from tests.support.nursery import ROOT
+from tests.support.nursery import ROOT, Finished, the_nursery
 
 KEYS = {"run_id", "as_of", "outcome", "payments", "settlement", "notices", "amount_created", "seconds"}
 PAYMENTS = {"due", "created", "adopted", "not_sent", "rejected", "unknown", "held"}
 
 
-def _fresh_clone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _fresh_clone(folder: Path, *arguments: str) -> Finished:
     """The command in a folder that holds nothing but the shipped config and templates."""
     if not (folder / "config.toml").exists():
         (folder / "config.toml").write_text((ROOT / "config.toml").read_text())
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("BILLING_", "MILESTON_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "billing", *arguments],
-        cwd=folder,
-        env={**environ, "BILLING_MAIL__TEMPLATES_DIR": str(ROOT / "templates")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    environ["BILLING_MAIL__TEMPLATES_DIR"] = str(ROOT / "templates")
+    child = the_nursery().start(arguments, environ, folder)
+    return Finished(child.wait(120), child.out, child.err)
 
 
 def test_out_of_the_box_it_bills_the_examples_and_a_second_run_bills_nobody(tmp_path: Path) -> None:

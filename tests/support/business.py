@@ -6,8 +6,6 @@ import asyncio
 import email
 import io
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -24,7 +22,7 @@ from billing.cycle.cycle import STEPS
 from billing.cycle.report import Report
 from billing.store import notices, payments
 from billing.store.connection import Database
-from tests.support.nursery import ROOT
+from tests.support.nursery import ROOT, Finished, the_nursery
 from tests.support.sandbox import Sandbox
 
 HEADER = "reference,plan,name,email,amount,interval,starts_on"
@@ -74,17 +72,12 @@ class Business:
 
         return asyncio.run(every_day())
 
-    def billing(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    def billing(self, *arguments: str, **environ: str) -> Finished:
         """The command line, as a process."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("BILLING_", "MILESTON_"))}
-        return subprocess.run(
-            [str(Path(sys.executable).with_name("billing")), *arguments],
-            env={**inherited, **self.environ, "BILLING_CONFIG": str(self.toml), **environ},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        given = {**inherited, **self.environ, "BILLING_CONFIG": str(self.toml), **environ}
+        child = the_nursery().start(arguments, given, self.folder)
+        return Finished(child.wait(120), child.out, child.err)
 
     def subscribe(self, *rows: str, header: str = HEADER) -> None:
         """Import CSV rows in this process; `header` names their columns."""

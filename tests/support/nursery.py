@@ -1,12 +1,13 @@
 """Processes of the program, born quickly: the imports are done once, then every run is a fork.
 
 A child is a process of its own, with its own environment, sockets and connections, and is killed for
-real. Only the second that Python needs to import the program is saved. As a script this module is the
-process that forks; `Nursery` is its client.
+real. Only the second that Python needs to import the program is saved. `serve` is what the process
+that forks does; `Nursery` is its client.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -19,10 +20,12 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,12 +99,13 @@ class Nursery:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.nursery"],
+            [sys.executable, "-c", "from tests.support.nursery import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
             text=True,
         )
+        self._said = tempfile.TemporaryDirectory(prefix="nursery-")
         self._lock = threading.Lock()
         self._expected: queue.Queue[tuple[Child, threading.Event]] = queue.Queue()
         self._alive: dict[int, Child] = {}
@@ -122,8 +126,7 @@ class Nursery:
         """
         with self._lock:
             self._count += 1
-            # The names hold the nursery's own pid: several may work in one folder.
-            out, err = (folder / f"process-{self._process.pid}-{self._count}.{end}" for end in ("out", "err"))
+            out, err = (Path(self._said.name) / f"{self._count}.{end}" for end in ("out", "err"))
             child, born = Child(out, err), threading.Event()
             self._expected.put((child, born))
             order = {
@@ -163,12 +166,21 @@ class Nursery:
         self._process.wait(30)
         self._reader.join(30)
         self._process.stdout.close()
+        self._said.cleanup()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@cache
+def the_nursery() -> Nursery:
+    """The one of this process, until it ends."""
+    opened = Nursery()
+    atexit.register(opened.close)
+    return opened
 
 
 def _import_the_program() -> None:
@@ -230,7 +242,7 @@ def _say(**words: int) -> None:
     os.write(1, json.dumps(words).encode() + b"\n")
 
 
-def _serve() -> None:
+def serve() -> None:
     """Fork what stdin orders, report every birth and every end; kill what is left when stdin ends."""
     _import_the_program()
     gc.freeze()  # no collection in a child touches, and so copies, what all of them share
@@ -269,7 +281,3 @@ def _bury(alive: set[int]) -> None:
         if found:
             alive.discard(pid)
             _say(ended=pid, code=os.waitstatus_to_exitcode(status))
-
-
-if __name__ == "__main__":
-    _serve()
