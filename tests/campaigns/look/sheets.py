@@ -1,0 +1,36 @@
+"""Contact sheets: many pictures on one, small enough to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+_GAP = 16
+_GROUND = (207, 212, 221)
+
+
+def sheet(pictures: Sequence[Path], target: Path, columns: int, cut: int | None = None) -> None:
+    """The pictures in rows, each row as high as its highest; `cut` is the most that is shown of one."""
+    images = [Image.open(path).convert("RGB") for path in pictures]
+    if cut:
+        images = [image.crop((0, 0, image.width, min(cut, image.height))) for image in images]
+    rows = [images[i : i + columns] for i in range(0, len(images), columns)]
+    width = max(sum(image.width + _GAP for image in row) for row in rows) + _GAP
+    heights = [max(image.height for image in row) for row in rows]
+    whole = Image.new("RGB", (width, sum(heights) + _GAP * (len(rows) + 1)), _GROUND)
+    top = _GAP
+    for row, height in zip(rows, heights, strict=True):
+        left = _GAP
+        for image in row:
+            whole.paste(image, (left, top))
+            left += image.width + _GAP
+        top += height + _GAP
+    save(whole, target)
+
+
+def save(image: Image.Image, target: Path) -> None:
+    """As a PNG of at most 128 colours, which text on flat grounds does not show."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    image.quantize(128, dither=Image.Dither.NONE).save(target, optimize=True)
