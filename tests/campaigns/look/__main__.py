@@ -1,6 +1,6 @@
 """`make mail-look`: pictures of every mail, and what validators, axe-core and SpamAssassin say.
 
-Everything lands in var/look: `sheets/` has contact sheets, `pages/` the mails, `word/` as Outlook on Windows shows them.
+Everything lands in var/look: `sheets/` has contact sheets, `shots/` the single pictures, `pages/` the mails.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from tests.campaigns.look.word import as_word
 
 _FOLDER = Path(__file__).parents[3] / "var" / "look"
 _TOOLS = Path(sys.prefix) / "node_modules"
-_PARTS = ("shots", "valid", "axe", "spam")
+_PARTS = ("shots", "valid", "axe", "spam", "docs")
 # Mail programs need these: Word reads attributes, not styles, and has properties of its own.
 _NEEDED = re.compile(
-    r"The “(?:cellspacing|cellpadding|border|width|height|align|valign|bgcolor)” attribute on the “(?:table|td|th)” element is obsolete"
+    r"The “(?:cellspacing|cellpadding|border|width|height|align|valign|bgcolor)” attribute "
+    r"on the “(?:table|td|th)” element is obsolete"
     r"|Property “mso-[a-z-]+” doesn't exist"
 )
 _WINDOWS = (
@@ -37,15 +38,54 @@ _WINDOWS = (
     ("desktop-light", DESKTOP, False),
     ("desktop-dark", DESKTOP, True),
 )
+# The pictures of docs/mail: what they show, in how many columns, the most of each, how large.
+_PICTURES: dict[str, tuple[tuple[str, ...], int, int, float]] = {
+    "kinds": (tuple(f"{kind}.en.{ORDINARY}.desktop-light" for kind in NoticeKind), 4, 1450, 0.5),
+    "tones": (
+        tuple(
+            f"payment_overdue.en.{case}.phone-light"
+            for case in ("the-first", ORDINARY, "the-last", "the-last-of-several")
+        ),
+        4,
+        1240,
+        0.72,
+    ),
+    "phone": (
+        (
+            f"payment_created.en.{ORDINARY}.phone-dark",
+            f"payment_received.de.{ORDINARY}.phone-dark",
+            f"subscription_paused.fr.{ORDINARY}.phone-light",
+            f"subscription_cancelled.es.{ORDINARY}.phone-light",
+            f"next_payment_due.pt.{ORDINARY}.phone-light",
+        ),
+        5,
+        1240,
+        0.68,
+    ),
+    "edges": (
+        (
+            "payment_created.en.long-names.phone-light",
+            "payment_created.en.arabic.phone-light",
+            "payment_overdue.de.largest-amount.phone-light",
+            f"payment_created.en.{BRANDED.replace(' ', '-')}.phone-light",
+            "payment_overdue.en.several-are-open.word",
+        ),
+        5,
+        1240,
+        0.6,
+    ),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.campaigns.look", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)}; without any, all")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)}; without any, all but the last"
+    )
     parser.add_argument("--language", choices=LANGUAGES, help="this language alone")
     parser.add_argument("--kind", choices=[kind.value for kind in NoticeKind], help="this kind alone")
     arguments = parser.parse_args()
-    parts = arguments.parts or _PARTS
+    parts = arguments.parts or _PARTS[:-1]
     if unknown := set(parts) - set(_PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
     if missing := list(_missing(parts)):
@@ -57,12 +97,10 @@ def main() -> None:
     ]
     faults: list[str] = []
     for part in parts:
-        faults += {"shots": _shots, "valid": _valid, "axe": _axe, "spam": _spam}[part](mails)
+        faults += {"shots": _shots, "valid": _valid, "axe": _axe, "spam": _spam, "docs": _docs}[part](mails)
     for fault in dict.fromkeys(faults):
         print(fault)
-    print(
-        f"{len(mails)} mails, {', '.join(parts)}: {len(faults) or 'no'} faults. Pictures: {_FOLDER / 'sheets'}"
-    )
+    print(f"{len(mails)} mails, {', '.join(parts)}: {len(faults) or 'no'} faults. See {_FOLDER}")
     sys.exit(bool(faults))
 
 
@@ -151,6 +189,14 @@ def _axe(mails: Sequence[Mail]) -> list[str]:
                     found.setdefault(told, []).append(f"{mail.name}, {'dark' if dark else 'light'}")
             viewer.close()
     return [f"axe: {told} ({places[0]}, and {len(places) - 1} more)" for told, places in found.items()]
+
+
+def _docs(_mails: Sequence[Mail]) -> list[str]:
+    """The pictures of docs/mail, from what `shots` drew before."""
+    shots, docs = _FOLDER / "shots", _FOLDER.parents[1] / "docs" / "mail"
+    for name, (pictures, columns, cut, scale) in _PICTURES.items():
+        sheet([shots / f"{picture}.png" for picture in pictures], docs / f"{name}.png", columns, cut, scale)
+    return []
 
 
 def _spam(mails: Sequence[Mail]) -> list[str]:

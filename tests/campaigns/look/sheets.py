@@ -11,7 +11,9 @@ _GAP = 16
 _GROUND = (207, 212, 221)
 
 
-def sheet(pictures: Sequence[Path], target: Path, columns: int, cut: int | None = None) -> None:
+def sheet(
+    pictures: Sequence[Path], target: Path, columns: int, cut: int | None = None, scale: float = 1
+) -> None:
     """The pictures in rows, each row as high as its highest; `cut` is the most that is shown of one."""
     images = [Image.open(path).convert("RGB") for path in pictures]
     if cut:
@@ -27,6 +29,10 @@ def sheet(pictures: Sequence[Path], target: Path, columns: int, cut: int | None 
             whole.paste(image, (left, top))
             left += image.width + _GAP
         top += height + _GAP
+    if scale != 1:
+        whole = whole.resize(
+            (round(whole.width * scale), round(whole.height * scale)), Image.Resampling.LANCZOS
+        )
     save(whole, target)
 
 

@@ -1,8 +1,9 @@
 """A page as Outlook on Windows would show it: what Word does not draw is taken out.
 
-Not Word itself, and kinder than Word in places, but it shows what a mail loses there: `<style>`; round corners; widths and heights that
-are limits; every `display` but `none`; a padding on anything but a table's cell (Word reads `mso-padding-alt` instead), and a ground
-on anything but a cell or a table; wrapping hints. What stands in `<!--[if mso]>` is put in.
+Not Word itself, and kinder than Word in places, but it shows what a mail loses there: `<style>`; round
+corners; widths and heights that are limits; every `display` but `none`; a padding on anything but a table's
+cell (Word reads `mso-padding-alt` there); a ground on anything but a cell or a table; wrapping hints. What
+stands in `<!--[if mso]>` is put in.
 """
 
 from __future__ import annotations
@@ -16,16 +17,12 @@ _NEVER = re.compile(
     r"border-radius|(?:max|min)-(?:width|height)|text-wrap|word-break|overflow|table-layout|opacity"
 )
 _CELLS = ("td", "th")
-_FOR_WORD_STYLES = (
-    "<style>* {font-family: Arial, sans-serif !important} a {text-decoration-color: currentColor}</style>"
-)
 
 
 def as_word(page: str) -> str:
     """The page without what Word ignores."""
     page = _STYLE_SHEET.sub("", _FOR_WORD.sub(r"\1", page))
-    page = _TAG.sub(_without, page)
-    return page.replace("</head>", f"{_FOR_WORD_STYLES}</head>", 1)
+    return _TAG.sub(_without, page)
 
 
 def _without(tag: re.Match[str]) -> str:
