@@ -19,7 +19,7 @@ from billing.mail.i18n import LANGUAGES
 from billing.mail.samples import ORDINARY
 from tests.campaigns.look import spam
 from tests.campaigns.look.browser import DESKTOP, PHONE, Viewer, chromium, chromium_path
-from tests.campaigns.look.mails import Mail, every_mail
+from tests.campaigns.look.mails import BRANDED, Mail, every_mail
 from tests.campaigns.look.sheets import sheet
 from tests.campaigns.look.word import as_word
 
