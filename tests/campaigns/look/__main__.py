@@ -40,7 +40,7 @@ _WINDOWS = (
 )
 # The pictures of docs/mail: what they show, in how many columns, the most of each, how large.
 _PICTURES: dict[str, tuple[tuple[str, ...], int, int, float]] = {
-    "kinds": (tuple(f"{kind}.en.{ORDINARY}.desktop-light" for kind in NoticeKind), 4, 1450, 0.5),
+    "kinds": (tuple(f"{kind}.en.{ORDINARY}.desktop-light" for kind in NoticeKind), 4, 1450, 0.38),
     "tones": (
         tuple(
             f"payment_overdue.en.{case}.phone-light"
@@ -48,7 +48,7 @@ _PICTURES: dict[str, tuple[tuple[str, ...], int, int, float]] = {
         ),
         4,
         1240,
-        0.72,
+        0.64,
     ),
     "phone": (
         (
@@ -60,7 +60,7 @@ _PICTURES: dict[str, tuple[tuple[str, ...], int, int, float]] = {
         ),
         5,
         1240,
-        0.68,
+        0.56,
     ),
     "edges": (
         (
@@ -72,7 +72,7 @@ _PICTURES: dict[str, tuple[tuple[str, ...], int, int, float]] = {
         ),
         5,
         1240,
-        0.6,
+        0.52,
     ),
 }
 

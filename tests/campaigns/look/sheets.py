@@ -37,6 +37,6 @@ def sheet(
 
 
 def save(image: Image.Image, target: Path) -> None:
-    """As a PNG of at most 128 colours, which text on flat grounds does not show."""
+    """As a PNG of at most 160 colours that keep the few tints there are."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    image.quantize(128, dither=Image.Dither.NONE).save(target, optimize=True)
+    image.quantize(160, kmeans=2, dither=Image.Dither.NONE).save(target, optimize=True)
