@@ -7,10 +7,11 @@ BIN    := $(VENV)/bin
 RUN    := $(VENV)/.installed-run
 DEV    := $(VENV)/.installed-dev
 BENCH  := $(VENV)/.installed-bench
+LOOK   := $(VENV)/.installed-look
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run-once daemon sandbox test test-fast daemon-day check format simulate crashtest mailtest mutants bench lock clean
+.PHONY: help run-once daemon sandbox test test-fast daemon-day check format simulate crashtest mailtest mail-look spamtest mutants bench lock clean
 
 help:           ## Show this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
@@ -71,6 +72,12 @@ NOTICES ?= 10000
 mailtest: $(DEV)  ## Send NOTICES=10000 notices to aiosmtpd and Postfix while they die, refuse and lose connections; nobody may get two
 	$(BIN)/python -m tests.campaigns.mail --notices $(NOTICES) $(ARGS)
 
+mail-look: $(LOOK)  ## Draw every mail into var/look/sheets, and ask the HTML checker, axe-core and SpamAssassin (ARGS="shots --language de")
+	@$(VENV)/look/bin/python -m tests.campaigns.look $(ARGS)
+
+spamtest: $(LOOK)  ## What SpamAssassin scores each kind of mail in each language; at most 0.2 is good
+	@$(VENV)/look/bin/python -m tests.campaigns.look spam $(ARGS)
+
 mutants: $(DEV)   ## Switch off each guard against charging twice, and see that a test notices
 	$(BIN)/python -m tests.campaigns.mutants $(ARGS)
 
@@ -108,4 +115,15 @@ $(BENCH): benchmarks/requirements.lock requirements.lock | $(VENV)/bin/python
 	@$(VENV)/bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(VENV)/bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
 	@$(VENV)/bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Chromium, Java and SpamAssassin are the system's own; the command says which of them is missing.
+$(LOOK): tests/campaigns/look/requirements.lock requirements.lock | $(VENV)/bin/python
+	@command -v npm >/dev/null || { echo "npm is missing. Install it, for example with: apt-get install -y npm"; exit 1; }
+	@echo "Setting up $(VENV)/look (once) …"
+	@$(PYTHON) -m venv $(VENV)/look
+	@$(VENV)/look/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(VENV)/look/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/campaigns/look/requirements.lock
+	@$(VENV)/look/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@npm install --silent --no-audit --no-fund --no-save --prefix $(VENV)/look axe-core@4.14.1 vnu-jar@26.9.27
 	@touch $@

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, exists, func, or_, select
 
 from billing.core.causes import HeldCause, held_cause
 from billing.core.money import format_amount
-from billing.core.need_text import AND_MORE, NeedKind, need_text
+from billing.core.need_text import AND_MORE, NAMED, OTHER_CAUSES, NeedKind, need_text
 from billing.core.notices import MOST_TRIES
 from billing.core.outcomes import OutcomeKind
 from billing.core.states import NEEDS_A_PERSON, NoticeKind, NoticeState, PaymentState
@@ -249,7 +249,7 @@ def _need(
         _named(
             [
                 (
-                    f"payment {row.id} ({row.reference}, due on {row.due_on})",
+                    NAMED.format(id=row.id, reference=row.reference, due_on=row.due_on),
                     row.attention if kind == NeedKind.ATTENTION else row.cause,
                 )
                 for row in rows[:_SPELT_OUT]
@@ -269,7 +269,7 @@ def _rest(groups: Sequence[_Group], told: int) -> Need:
         count,
         "billing payments list --state rejected",
         max(group.newest for group in rest),
-        f"{len(rest)} other causes",
+        OTHER_CAUSES.format(count=len(rest)),
     )
 
 

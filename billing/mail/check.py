@@ -34,7 +34,7 @@ _DARK_RULE = re.compile(r"@media\s*\(\s*prefers-color-scheme\s*:\s*dark\s*\)")
 _PAIRS = (
     *((text, ground) for ground in ("card", "box", "page") for text in ("ink", "text", "muted", "link")),
     ("on_accent", "accent"),
-    *((f"on_{tone}", tone) for tone in ("due", "good", "late", "quiet")),
+    *((f"on_{tone}", tone) for tone in ("due", "good", "early", "late", "last", "quiet")),
 )
 
 

@@ -13,6 +13,7 @@ from billing.core.notices import DigestItem, NoticeFacts, OpenPayment
 from billing.core.states import NoticeKind
 from billing.core.tax import split_gross
 from billing.errors import TemplateError
+from billing.mail.digest_words import in_words_of
 from billing.mail.i18n import NO_BREAK_SPACE, Formats
 from billing.mail.message import one_line
 
@@ -66,7 +67,7 @@ def template_facts(
         **_receipt(letter, formats, business),
         "run_date": formats.day(today),
         "run_short": formats.short_day(today),
-        "items": [_one_line_item(item) for item in letter.items],
+        "items": [in_words_of(formats, _one_line_item(item)) for item in letter.items],
     }
 
 

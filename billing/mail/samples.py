@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any
 
+from billing.core.causes import HeldCause
+from billing.core.need_text import NAMED, NeedKind, need_text
 from billing.core.notices import DigestItem, NoticeFacts, OpenPayment
 from billing.core.states import NoticeKind
 
@@ -80,18 +82,18 @@ _FACTS: Mapping[NoticeKind, Mapping[str, Any]] = MappingProxyType(
             "pay_url": None,
             "items": (
                 DigestItem(
-                    "Payment 1042 is parked",
-                    "studio-0117, due on 2026-12-01: cannot confirm whether it exists at Mileston.",
+                    need_text(NeedKind.PARKED, 1, "49.90"),
+                    NAMED.format(id=1042, reference="studio-0117", due_on="2026-12-01"),
                     "billing payments resolve 1042",
                 ),
                 DigestItem(
-                    "4 payments are held",
+                    need_text(f"{NeedKind.HELD}.{HeldCause.CATCH_UP}", 4, "199.60"),
                     "catch-up: missed before the latest due period, over cycle.catch_up_limit",
-                    "billing payments list --state held",
+                    "billing payments release --all-held --cause catch-up",
                 ),
                 DigestItem(
-                    "An email failed",
-                    "studio-0098: 550 5.1.1 the mailbox does not exist",
+                    need_text(NeedKind.NOTICES_FAILED),
+                    "payment_created (studio-0098): 550 5.1.1 User unknown",
                     "billing notices resend 31337",
                 ),
             ),
@@ -193,7 +195,7 @@ _MORE: Mapping[NoticeKind, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "one open until the end": {"open_payments": _OPEN[1:2]},
         },
         NoticeKind.RUN_DIGEST: {
-            "one item": {"items": (DigestItem("A payment is held", "", "billing status"),)}
+            "one item": {"items": (DigestItem(need_text(NeedKind.STOPPED), "", "billing doctor"),)}
         },
     }
 )

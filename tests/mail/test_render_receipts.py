@@ -39,10 +39,11 @@ def test_a_receipt_has_everything_in_its_order() -> None:
         "",
         "Plan: Gold plan",
         "Period: Dec 6, 2026 – Jan 5, 2027",
+        "Reference: studio-0042",
+        "",
         "Net: 41.93 USDC",
         "Tax (19%): 7.97 USDC",
         "Total: 49.90 USDC",
-        "Reference: studio-0042",
         "",
         "",
     ]
@@ -61,10 +62,10 @@ def test_the_page_has_the_same_rows() -> None:
         "Wallet",
         "Plan",
         "Period",
+        "Reference",
         "Net",
         "Tax (19%)",
         "Total",
-        "Reference",
     ]
     assert (
         "Okafor Studios Ltd<br>Amina Okafor<br>12 Harbour Road<br>Bristol BS1 5DB<br>Tax ID: GB1"

@@ -34,7 +34,7 @@ def test_every_block_of_the_page_is_there_and_no_other() -> None:
     shipped = {path.name: path.read_text("utf-8") for path in shipped_templates().iterdir()}
     blocks = {
         block
-        for base in ("layout", "payment", "statement", "payment_received")
+        for base in ("layout", "payment", "statement", "payment_received", "payment_overdue")
         for name in (f"{base}.html", f"{base}.txt")
         for block in re.findall(r"\{%-? block (\w+)", shipped[name])
     }

@@ -104,9 +104,9 @@ def test_there_is_one_heading_of_the_first_level_and_no_level_is_left_out(page: 
     assert set(levels[1:]) <= {2}
 
 
-def test_there_is_at_most_one_button(mails: Mails) -> None:
-    for _letter, content, _elements in mails:
-        assert content.html.count('class="button"') <= 1
+def test_there_is_at_most_one_button_and_one_for_each_payment_of_a_statement(mails: Mails) -> None:
+    for letter, content, _elements in mails:
+        assert content.html.count('class="button"') <= max(1, len(letter.open_payments) + 1)
 
 
 def test_the_preheader_says_something_that_the_subject_does_not(mails: Mails) -> None:
