@@ -19,7 +19,9 @@ from billing.core.wrecked import wrecked_reference
 from billing.errors import BillingError
 
 REQUIRED = ("reference", "plan", "name", "email", "amount", "interval", "starts_on")
-OPTIONAL = ("bill_from", "ends_on", "wallet_address", "locale")
+_BUYER = ("company", "tax_id", "address")
+"""Texts that are empty where nothing is known of them, and never None."""
+OPTIONAL = ("bill_from", "ends_on", "wallet_address", "locale", *_BUYER)
 _COLUMNS = REQUIRED + OPTIONAL
 _ALL = frozenset(_COLUMNS)
 _LONGEST_CELL = 10_000
@@ -43,6 +45,12 @@ class OptionalFields(Protocol):
     def wallet_address(self) -> str | None: ...
     @property
     def locale(self) -> str | None: ...
+    @property
+    def company(self) -> str: ...
+    @property
+    def tax_id(self) -> str: ...
+    @property
+    def address(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,7 @@ class SubscriptionRow:
     """One good line of the file.
 
     `present` are the columns that the file had. A column that it had not says nothing (`keeping`); an empty
-    cell of one that it had says None.
+    cell of one that it had says None, or '' of a buyer's text. An address has lines.
     """
 
     line: int
@@ -65,6 +73,9 @@ class SubscriptionRow:
     ends_on: date | None = None
     wallet_address: str | None = None
     locale: str | None = None
+    company: str = ""
+    tax_id: str = ""
+    address: str = ""
     present: frozenset[str] = _ALL
 
     def keeping(self, known: OptionalFields) -> SubscriptionRow:
@@ -316,7 +327,7 @@ class _Rows:
         text = unguarded(cell.strip(_BLANKS))
         if not text:
             if column in OPTIONAL:
-                return None
+                return "" if column in _BUYER else None
             raise ValueError("it is empty")
         vouched = self._allow_similar
         if column == "reference" and not vouched and wrecked_reference(text):

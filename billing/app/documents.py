@@ -9,6 +9,7 @@ from typing import Any
 from billing.app.decisions import find_payment, find_subscription
 from billing.config import Config
 from billing.core.causes import HeldCause, held_cause
+from billing.core.fields import written_address
 from billing.core.money import format_amount
 from billing.core.states import PaymentState
 from billing.store import events, notices, payments, subscriptions
@@ -72,6 +73,9 @@ def subscription_document(row: Subscription) -> Document:
         "ends_on": _text(row.ends_on),
         "wallet_address": row.wallet_address,
         "locale": row.locale,
+        "company": row.company or None,
+        "tax_id": row.tax_id or None,
+        "address": written_address(row.address) or None,
         "status": row.status,
         "cancel_on": _text(row.cancel_on),
         "next_due_on": _text(coming),

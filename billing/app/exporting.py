@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Generic, TextIO, TypeVar
 
 from billing.app.csv_rows import OPTIONAL, REQUIRED, guarded
-from billing.core.fields import written_amount
+from billing.core.fields import written_address, written_amount
 from billing.core.money import format_amount
 from billing.store import exports
 from billing.store.connection import Database
@@ -56,6 +56,7 @@ SUBSCRIPTIONS = Export(
         "amount": lambda row: written_amount(row.amount_micros),
         "interval": lambda row: str(terms_of(row).interval),
         "starts_on": lambda row: row.anchor_on,
+        "address": lambda row: written_address(row.address),
     },
 )
 """The columns of the import: what is exported can be imported again."""

@@ -21,8 +21,11 @@ from billing.core.wrecked import not_a_date, wrecked, wrecked_reference
 FieldValue = str | int | date | Interval
 """What a field holds once it is read; amounts are micro-USDC."""
 
-_TEXTS = {"reference": 64, "plan": 80, "name": 120}
+_TEXTS = {"reference": 64, "plan": 80, "name": 120, "company": 120, "tax_id": 60, "address": 500}
 """Columns that hold free text, and how many characters of it."""
+_MOST_LINES = 8
+_BETWEEN_LINES = " | "
+_BLANKS_AND_JOINERS = re.compile("[\\s\u200c\u200d]")
 
 # Nothing of this can stand in any field: controls (also the second set, which terminals obey), separators of
 # lines, marks that turn the text around them, and halves of characters.
@@ -53,7 +56,7 @@ def read_field(column: str, text: str, *, allow_similar: bool = False) -> FieldV
     Raises `ValueError` (or a `BillingError`) that says why not, and what to write. With `allow_similar` a
     reference, plan or name may look as if a spreadsheet had wrecked it.
     """
-    _check_characters(text)
+    _check_characters(column, text)
     free = column in _TEXTS
     if not (allow_similar and free):
         sentence = (wrecked_reference if column == "reference" else wrecked)(text)
@@ -64,9 +67,10 @@ def read_field(column: str, text: str, *, allow_similar: bool = False) -> FieldV
     return value
 
 
-def _check_characters(text: str) -> None:
+def _check_characters(column: str, text: str) -> None:
     if "\n" in text or "\r" in text:
-        raise ValueError("it holds a line break; write it on one line")
+        more = f", with {_BETWEEN_LINES!r} between its lines" if column == "address" else ""
+        raise ValueError(f"it holds a line break; write it on one line{more}")
     if text.isascii() and text.isprintable():
         return
     if found := _FORBIDDEN.search(text):
@@ -84,15 +88,51 @@ def _text(column: str, text: str) -> str:
     return text
 
 
-def _reference(text: str) -> str:
+def _code(column: str, called: str, text: str) -> str:
+    """A text that people compare and copy: every character of it is seen."""
     if strange := first_unprintable(text):
         kind = "a blank that is no space" if strange.isspace() else "an invisible character"
-        raise ValueError(f"it holds {kind} ({code_point(strange)}); type the reference anew")
-    return _text("reference", text)
+        raise ValueError(f"it holds {kind} ({code_point(strange)}); type the {called} anew")
+    return _text(column, text)
+
+
+def _reference(text: str) -> str:
+    return _code("reference", "reference", text)
 
 
 def _name(text: str) -> str:
     return _without_links("name", _text("name", text))
+
+
+def _printed(column: str, text: str) -> str:
+    """A text for receipts, of which everything is seen but blanks and what joins letters."""
+    if strange := first_unprintable(_BLANKS_AND_JOINERS.sub(" ", text)):
+        raise ValueError(f"it holds an invisible character ({code_point(strange)}); type it anew")
+    return _without_links(column, _text(column, text))
+
+
+def _company(text: str) -> str:
+    return _printed("company", text)
+
+
+def _tax_id(text: str) -> str:
+    return _without_links("tax_id", _code("tax_id", "tax number", text))
+
+
+def _address(text: str) -> str:
+    """Lines, which the text parts by bars: a line break in a cell is what a forgotten quotation mark makes,
+    and would swallow the subscriptions below it."""
+    lines = [line for part in _printed("address", text).split("|") if (line := part.strip())]
+    if not lines:
+        raise ValueError("it is empty: there is nothing between its bars")
+    if len(lines) > _MOST_LINES:
+        raise ValueError(f"it has {len(lines)} lines; at most {_MOST_LINES} are allowed")
+    return "\n".join(lines)
+
+
+def written_address(address: str) -> str:
+    """An address as `read_field` reads it again: on one line, its lines parted by bars."""
+    return _BETWEEN_LINES.join(address.splitlines())
 
 
 def _plan(text: str) -> str:
@@ -180,4 +220,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "ends_on": _date,
     "wallet_address": _wallet,
     "locale": _locale,
+    "company": _company,
+    "tax_id": _tax_id,
+    "address": _address,
 }

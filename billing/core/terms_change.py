@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from billing.core.fields import written_address
 from billing.core.money import format_amount
 from billing.core.periods import Interval, first_period_from
 from billing.core.schedule import Terms
@@ -26,6 +27,9 @@ class Agreement:
     ends_on: date | None = None
     wallet_address: str | None = None
     locale: str | None = None
+    company: str = ""
+    tax_id: str = ""
+    address: str = ""
 
     def terms(self, cancel_on: date | None = None) -> Terms:
         return Terms(self.starts_on, self.interval, self.bill_from, self.ends_on, cancel_on)
@@ -58,6 +62,9 @@ _FIELDS = (
     "ends_on",
     "wallet_address",
     "locale",
+    "company",
+    "tax_id",
+    "address",
 )
 
 
@@ -69,7 +76,9 @@ def changes(before: Agreement, after: Agreement) -> list[Change]:
 
 def _shown(agreement: Agreement, field: str) -> str:
     value = getattr(agreement, field)
-    return "none" if value is None else str(value)
+    if value is None or value == "":
+        return "none"
+    return written_address(value) if field == "address" else str(value)
 
 
 # -- days already charged -------------------------------------------------------------------------------

@@ -59,6 +59,12 @@ class Agreement(Protocol):
     def wallet_address(self) -> str | None: ...
     @property
     def locale(self) -> str | None: ...
+    @property
+    def company(self) -> str: ...
+    @property
+    def tax_id(self) -> str: ...
+    @property
+    def address(self) -> str: ...
 
 
 class StoredTerms(TypedDict):
@@ -76,6 +82,9 @@ class StoredTerms(TypedDict):
     ends_on: date | None
     wallet_address: str | None
     locale: str | None
+    company: str
+    tax_id: str
+    address: str
     status: str
     cancel_on: date | None
     next_period: int
@@ -111,7 +120,7 @@ class Rules:
     allow_overlap: bool = False
 
 
-_PERSONAL = ("name", "email", "wallet_address")
+_PERSONAL = ("name", "email", "wallet_address", "company", "tax_id", "address")
 _KEPT = ("id", "created_at")
 _TIMES = ("created_at", "updated_at")
 
@@ -216,6 +225,9 @@ def _before(old: Subscription) -> Shown:
         old.ends_on,
         old.wallet_address,
         old.locale,
+        old.company,
+        old.tax_id,
+        old.address,
     )
 
 
@@ -231,6 +243,9 @@ def _after(row: Agreement) -> Shown:
         row.ends_on,
         row.wallet_address,
         row.locale,
+        row.company,
+        row.tax_id,
+        row.address,
     )
 
 
@@ -285,6 +300,9 @@ def _stored(
         "ends_on": row.ends_on,
         "wallet_address": row.wallet_address,
         "locale": row.locale,
+        "company": row.company,
+        "tax_id": row.tax_id,
+        "address": row.address,
         "status": status,
         "cancel_on": cancel_on,
         "next_period": period,

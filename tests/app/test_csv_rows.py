@@ -20,6 +20,9 @@ def test_a_good_line_is_read_whole() -> None:
         "ends_on": "2027-01-31",
         "wallet_address": "0x52908400098527886E0F7030069857D2E4169EE7",
         "locale": "pt_BR",
+        "company": "Quill & Töchter GmbH",
+        "tax_id": "DE 123 456 789",
+        "address": "'+1 Harbour Road |Bristol  BS1||",
     }
     assert good_rows(csv_file(full)) == [
         SubscriptionRow(
@@ -35,6 +38,9 @@ def test_a_good_line_is_read_whole() -> None:
             ends_on=date(2027, 1, 31),
             wallet_address="0x52908400098527886E0F7030069857D2E4169EE7",
             locale="pt-BR",
+            company="Quill & Töchter GmbH",
+            tax_id="DE 123 456 789",
+            address="+1 Harbour Road\nBristol  BS1",
         )
     ]
 
@@ -44,10 +50,17 @@ def test_optional_columns_may_be_empty_or_left_out() -> None:
     (absent,) = good_rows(csv_file({}, columns=REQUIRED))
     assert absent == dataclasses.replace(empty, present=frozenset(REQUIRED))
     assert (empty.bill_from, empty.ends_on, empty.wallet_address, empty.locale) == (None,) * 4
+    assert (empty.company, empty.tax_id, empty.address) == ("", "", "")
 
 
 KNOWN = SimpleNamespace(
-    bill_from=date(2026, 3, 1), ends_on=date(2026, 12, 31), wallet_address="w" * 20, locale="de"
+    bill_from=date(2026, 3, 1),
+    ends_on=date(2026, 12, 31),
+    wallet_address="w" * 20,
+    locale="de",
+    company="Quill Ltd",
+    tax_id="GB123456789",
+    address="12 Harbour Road\nBristol",
 )
 
 
@@ -55,7 +68,7 @@ def test_what_the_file_does_not_mention_is_kept_and_an_empty_cell_erases() -> No
     (absent,) = good_rows(csv_file({}, columns=REQUIRED))
     kept = absent.keeping(KNOWN)
     assert [getattr(kept, name) for name in OPTIONAL] == [getattr(KNOWN, name) for name in OPTIONAL]
-    assert all(getattr(absent, name) is None for name in OPTIONAL)
+    assert not any(getattr(absent, name) for name in OPTIONAL)
     (some,) = good_rows(csv_file({"ends_on": "2027-01-01"}, columns=(*REQUIRED, "bill_from", "ends_on")))
     kept = some.keeping(KNOWN)
     assert (kept.bill_from, kept.ends_on) == (None, date(2027, 1, 1))
@@ -253,6 +266,21 @@ def test_a_cell_is_read(column: str, cell: str, value: object) -> None:
         ("wallet_address", "<script>alert(1)</script>", "not a wallet address"),
         ("locale", "german!", "'german!' is not a locale; write for example 'de' or 'pt-BR'"),
         ("locale", "de-" + "x" * 40, "is not a locale"),
+        ("company", "x" * 121, "it is 121 characters long; at most 120 are allowed"),
+        ("company", "Quill\u202eLtd", "it holds a control character (U+202E); take it out"),
+        ("company", "Quill\u200bLtd", "it holds an invisible character (U+200B); type it anew"),
+        ("company", "Quill\u200eLtd", "it holds an invisible character (U+200E); type it anew"),
+        ("company", "Quill https://q.example", "it holds a web address"),
+        ("company", "#REF!", "'#REF!' is an error that stands in place of a value"),
+        ("tax_id", "1.23457E+16", "is a number whose digits were rounded away"),
+        ("tax_id", "GB\u200b123", "it holds an invisible character (U+200B); type the tax number anew"),
+        ("tax_id", "9" * 61, "it is 61 characters long; at most 60 are allowed"),
+        ("address", "12 Road\nBristol", "line break; write it on one line, with ' | ' between its lines"),
+        ("address", "12 Road\tBristol", "it holds a control character (U+0009); take it out"),
+        ("address", " | | ", "it is empty: there is nothing between its bars"),
+        ("address", "|".join("abcdefghi"), "it has 9 lines; at most 8 are allowed"),
+        ("address", "x" * 501, "it is 501 characters long; at most 500 are allowed"),
+        ("address", "12 Road | www.q.example", "it holds a web address"),
     ],
 )
 def test_a_bad_cell_is_named_by_line_column_and_reason(column: str, cell: str, reason: str) -> None:

@@ -108,7 +108,15 @@ def test_a_payment_that_is_not_there_is_refused(db: Database, payment_id: int) -
 
 
 def test_a_subscription_bears_the_names_of_the_files_columns(db: Database) -> None:
-    a_subscription(db, locale="de", ends_on=date(2026, 12, 31), interval_count=2, interval_unit="week")
+    a_subscription(
+        db,
+        locale="de",
+        ends_on=date(2026, 12, 31),
+        interval_count=2,
+        interval_unit="week",
+        company="Quill Ltd",
+        address="12 Harbour Road\nBristol",
+    )
     (document,) = plain(list(documents.subscriptions_listed(db)))
     assert document == {
         "reference": "acme",
@@ -122,6 +130,9 @@ def test_a_subscription_bears_the_names_of_the_files_columns(db: Database) -> No
         "ends_on": "2026-12-31",
         "wallet_address": None,
         "locale": "de",
+        "company": "Quill Ltd",
+        "tax_id": None,
+        "address": "12 Harbour Road | Bristol",
         "status": "active",
         "cancel_on": None,
         "next_due_on": "2026-02-01",

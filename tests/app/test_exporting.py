@@ -31,7 +31,7 @@ from tests.support.databases import a_payment, a_subscription
 from tests.support.nursery import Finished
 
 _S = subscriptions.c
-FULL = f"{HEADER},bill_from,ends_on,wallet_address,locale"
+FULL = f"{HEADER},bill_from,ends_on,wallet_address,locale,company,tax_id,address"
 
 
 def as_csv(db: Database, export: Any) -> list[dict[str, str]]:
@@ -61,9 +61,10 @@ def test_what_is_exported_imports_again_without_a_change(new_business: Callable[
     one, other = new_business(), new_business()
     one.subscribe(
         'ada,"Gold, ""plus""",Ada Ünïcode,ada@example.com,19.90,1 month,2026-01-31,2026-02-01,2027-01-01,'
-        "0x52908400098527886E0F7030069857D2E4169EE7,de",
-        "bob,Weekly,Bob,bob@example.com,0.000001,2 weeks,2026-03-01,,,,",
-        "cy,Days,Cy,cy@example.com,7,30,2026-03-01,,,,",
+        "0x52908400098527886E0F7030069857D2E4169EE7,de,'=Ada & Söhne,DE 123 456 789,"
+        '"12, Harbour Road | Bristol | =BS1"',
+        "bob,Weekly,Bob,bob@example.com,0.000001,2 weeks,2026-03-01,,,,,,,One line",
+        "cy,Days,Cy,cy@example.com,7,30,2026-03-01,,,,,,,",
         header=FULL,
     )
     out = io.StringIO()
@@ -80,6 +81,7 @@ def test_what_is_exported_imports_again_without_a_change(new_business: Callable[
         write_csv(SUBSCRIPTIONS.columns, SUBSCRIPTIONS.rows(db), again)
 
     assert out.getvalue().splitlines()[0] == FULL
+    assert ',\'=Ada & Söhne,DE 123 456 789,"12, Harbour Road | Bristol | =BS1"\n' in out.getvalue()
     assert (results[0].added, results[0].updated, results[0].unchanged) == (0, 0, 3)
     assert (results[1].added, results[1].updated) == (3, 0)
     assert again.getvalue() == out.getvalue()
@@ -113,7 +115,8 @@ def test_an_address_that_older_versions_let_in_is_told_with_what_to_do_meanwhile
 
 
 def test_cells_from_people_are_no_formulas_in_any_export(db: Database) -> None:
-    row = a_subscription(db, "=cmd|' /C calc'!A0", plan="+plan", name="@name")
+    buyer = {"company": "=company", "tax_id": "+1", "address": "-a\n=b"}
+    row = a_subscription(db, "=cmd|' /C calc'!A0", plan="+plan", name="@name", **buyer)
     a_payment(db, row, reference="=cmd", state="held", cause="-cause")
     for export in (SUBSCRIPTIONS, PAYMENTS, EVENTS):
         for cells in as_csv(db, export):
@@ -170,6 +173,6 @@ def test_the_three_commands(business: Business, billing: Callable[..., Finished]
     payments = billing(business, "payments", "export", "--format", "jsonl")
     events = billing(business, "events", "export", "--json")
 
-    assert subscriptions.stdout == f"{FULL}\nada,P,N,a@example.com,19.90,1 month,2026-03-01,,,,\n"
+    assert subscriptions.stdout == f"{FULL}\nada,P,N,a@example.com,19.90,1 month,2026-03-01,,,,,,,\n"
     assert json.loads(payments.stdout)["state"] == "open"
     assert [event["action"] for event in json.loads(events.stdout)][:2] == ["added", "planned"]

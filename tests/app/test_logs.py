@@ -171,11 +171,12 @@ def grumbling_server() -> Iterator[Controller]:
 def test_a_run_in_which_everything_goes_wrong_betrays_nobody(
     business: Business, grumbling_server: Controller, billing: Callable[..., Finished]
 ) -> None:
-    header = "reference,plan,name,email,amount,interval,starts_on,wallet_address"
+    header = "reference,plan,name,email,amount,interval,starts_on,wallet_address,company,tax_id,address"
     wallet = "0xSECRETwalletOfZoe0123456789"
+    buyer = "Quillfeather Ltd,SECRET123,Quillfeather Lane 1"
     business.subscribe(
-        f"zoe,Gold,Zoë Quillfeather,zoe.quillfeather@example.org,5,1 month,2026-03-01,{wallet}",
-        f"al,Gold,Al Quillfeather,al.quillfeather@example.org,5,1 month,2026-03-01,{wallet}",
+        f"zoe,Gold,Zoë Quillfeather,zoe.quillfeather@example.org,5,1 month,2026-03-01,{wallet},{buyer}",
+        f"al,Gold,Al Quillfeather,al.quillfeather@example.org,5,1 month,2026-03-01,{wallet},{buyer}",
         header=header,
     )
     business.sandbox.script("500", "ok")

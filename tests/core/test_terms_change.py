@@ -53,6 +53,9 @@ def test_every_change_is_told_as_people_read_it() -> None:
         ends_on=D("2027-01-31"),
         wallet_address="w" * 20,
         locale="de",
+        company="Quill Ltd",
+        tax_id="GB123456789",
+        address="12 Harbour Road\nBristol",
     )
     assert [str(change) for change in changes(BEFORE, after)] == [
         "plan: Gold -> Silver",
@@ -65,6 +68,9 @@ def test_every_change_is_told_as_people_read_it() -> None:
         "ends_on: none -> 2027-01-31",
         f"wallet_address: none -> {'w' * 20}",
         "locale: none -> de",
+        "company: none -> Quill Ltd",
+        "tax_id: none -> GB123456789",
+        "address: none -> 12 Harbour Road | Bristol",
     ]
 
 

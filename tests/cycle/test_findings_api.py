@@ -218,16 +218,23 @@ def test_an_imported_price_is_what_a_held_payment_charges_when_it_is_released(
 def test_a_file_without_the_optional_columns_erases_nothing(make: Make, api: OddApi) -> None:
     """Finding 17."""
     business = make()
-    full = "reference,plan,name,email,amount,interval,starts_on,bill_from,ends_on,wallet_address,locale"
+    full = (
+        "reference,plan,name,email,amount,interval,starts_on,bill_from,ends_on,wallet_address,locale,"
+        "company,tax_id,address"
+    )
     wallet = "0x" + "ab" * 20
     business.subscribe(
-        f"ada,Gold,Ada,ada@example.com,5,1 month,2026-01-01,2026-03-01,2026-12-31,{wallet},de", header=full
+        f"ada,Gold,Ada,ada@example.com,5,1 month,2026-01-01,2026-03-01,2026-12-31,{wallet},de,"
+        "Ada Ltd,GB1,1 Road | Town",
+        header=full,
     )
     before = json.loads(business.billing("subscriptions", "show", "ada", "--json").stdout)
     business.subscribe("ada,Gold,Ada,ada@example.com,5,1 month,2026-01-01")
     after = json.loads(business.billing("subscriptions", "show", "ada", "--json").stdout)
 
-    for field in ("bill_from", "ends_on", "wallet_address", "locale", "next_due_on"):
+    optional = ("bill_from", "ends_on", "wallet_address", "locale", "company", "tax_id", "address")
+    for field in (*optional, "next_due_on"):
+        assert before[field], field
         assert after[field] == before[field], field
     business.run(DAY)
     assert [due for _, due, _ in api.charges()] == [DAY]

@@ -45,6 +45,9 @@ class Agreed:
     ends_on: date | None = None
     wallet_address: str | None = None
     locale: str | None = None
+    company: str = ""
+    tax_id: str = ""
+    address: str = ""
 
 
 GOOD = Agreed()
@@ -150,6 +153,8 @@ def test_a_change_keeps_the_row_and_is_told_field_by_field(db: Database) -> None
         ({"name": "Ada Lovelace"}, "name changed"),
         ({"email": "ada@example.org"}, "email changed"),
         ({"wallet_address": "w" * 20}, "wallet_address changed"),
+        ({"company": "Quill Ltd", "tax_id": "GB123456789"}, "company changed; tax_id changed"),
+        ({"address": "12 Harbour Road\nBristol"}, "address changed"),
         ({"email": "ada@example.org", "locale": "de"}, "email changed; locale: none -> de"),
     ],
 )
@@ -159,6 +164,22 @@ def test_the_log_names_the_field_of_a_person_and_not_what_it_says(
     row = known(db)
     put_all(db, replace(GOOD, **changes))
     assert lines_of(db) == [Logged(ACTOR, "changed", detail, row.id)]
+
+
+def test_what_a_receipt_says_of_the_buyer_is_put_shown_and_erased(db: Database) -> None:
+    buyer = replace(GOOD, company="Quill Ltd", tax_id="GB123456789", address="12 Harbour Road\nBristol")
+    known(db)
+    (put_in,) = put_all(db, buyer).told
+    row = subscription_of(db)
+    assert (row.company, row.tax_id, row.address) == (buyer.company, buyer.tax_id, buyer.address)
+    assert put_all(db, buyer).unchanged == 1
+    (erased,) = put_all(db, GOOD).told
+    row = subscription_of(db)
+    assert (row.company, row.tax_id, row.address) == ("", "", "")
+
+    assert "company: none -> Quill Ltd; tax_id: none -> GB123456789; " in put_in
+    assert "address: none -> 12 Harbour Road | Bristol; " in put_in
+    assert "address: 12 Harbour Road | Bristol -> none; " in erased
 
 
 @pytest.mark.parametrize("name", ["Zoë; Ünal", "Zoë; plan: Ünal"])
