@@ -84,6 +84,8 @@ def _owed(letter: NoticeFacts) -> tuple[OpenPayment, ...]:
 
 def _who(letter: NoticeFacts, business: Business) -> dict[str, object]:
     cancel_url = business.cancel_url.replace("{reference}", quote(letter.reference, safe=""))
+    if letter.kind is _K.SUBSCRIPTION_CANCELLED:
+        cancel_url = ""  # there is nothing left to cancel
     return {
         "name": isolated(one_line(letter.to_name)),
         "reference": isolated(one_line(letter.reference)),

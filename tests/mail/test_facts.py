@@ -72,6 +72,12 @@ def test_what_was_paid_meanwhile_is_not_open() -> None:
     assert (found["open_payments"], found["several"]) == ([], False)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in K if kind is not K.RUN_DIGEST])
+def test_what_is_cancelled_has_no_link_to_cancel_it(kind: K) -> None:
+    found = facts(kind, Business(cancel_url="https://n.example/{reference}"), reference="a b")
+    assert found["cancel_url"] == ("" if kind is K.SUBSCRIPTION_CANCELLED else "https://n.example/a%20b")
+
+
 def test_other_kinds_list_nothing() -> None:
     assert facts(K.PAYMENT_CREATED, open_payments=(DECEMBER, JANUARY))["open_payments"] == []
 
