@@ -38,7 +38,7 @@ def test_the_preview_of_a_receipt_names_its_pdf(new_business: Callable[..., Busi
     business.subscribe("ada,Gold,Ada,ada@example.com,19.90,1 month,2026-03-01")
     business.run("2026-03-01")
     (remote,) = business.remote()
-    business.sandbox.pay(remote["recurringPaymentId"])
+    business.sandbox.pay(remote["id"])
     business.run("2026-03-01")
     (receipt,) = [notice for notice in business.notices() if notice["kind"] == "payment_received"]
     (attached,) = business.mails()[-1].iter_attachments()
