@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import email
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.policy import default
 
@@ -19,8 +19,26 @@ from billing.store.connection import Database
 from billing.store.overdue import owed_by
 
 
-def preview_notice(config: Config, db: Database, notice_id: int, now: datetime) -> tuple[RenderedMail, str]:
-    """A notice as mail, and its text part. Raises `UsageError` if there is none with that id."""
+@dataclass(frozen=True)
+class Attachment:
+    """A file that travels with a mail; `size` is in bytes."""
+
+    filename: str
+    content_type: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A notice as mail, and what of it can be shown on a terminal."""
+
+    mail: RenderedMail
+    text: str
+    attachments: list[Attachment]
+
+
+def preview_notice(config: Config, db: Database, notice_id: int, now: datetime) -> Preview:
+    """A notice as mail. Raises `UsageError` if there is none with that id."""
     with db.read() as connection:
         row = notices.with_rows(connection, notice_id)
         owed = owed_by(connection, [row.subscription_id or 0]) if row is not None else {}
@@ -33,7 +51,15 @@ def preview_notice(config: Config, db: Database, notice_id: int, now: datetime) 
     mail = make_renderer(config, settings).render(letter, row.rendered_at or now)
     message = email.message_from_bytes(mail.raw, policy=default)
     body = message.get_body(("plain",))
-    return mail, body.get_content() if body is not None else ""
+    attached = [
+        Attachment(
+            part.get_filename("") or "",
+            part.get_content_type(),
+            len(part.get_payload(decode=True) or b""),
+        )
+        for part in message.iter_attachments()
+    ]
+    return Preview(mail, body.get_content() if body is not None else "", attached)
 
 
 async def send_sample(config: Config, kind: NoticeKind, to: str, locale: str, now: datetime) -> Delivery:

@@ -70,7 +70,8 @@ def preview(
     from billing.app.runtime import utc_now
 
     with store(config) as (loaded, db):
-        mail, text = preview_notice(loaded, db, notice_id, utc_now())
+        shown = preview_notice(loaded, db, notice_id, utc_now())
+    mail = shown.mail
     if json:
         print_json(
             {
@@ -78,11 +79,18 @@ def preview(
                 "to": mail.recipient,
                 "subject": mail.subject,
                 "message_id": mail.message_id,
-                "text": text,
+                "text": shown.text,
+                "attachments": [
+                    {"filename": file.filename, "type": file.content_type, "bytes": file.size}
+                    for file in shown.attachments
+                ],
             }
         )
         return
-    print(f"To: {mail.recipient}\nSubject: {mail.subject}\nMessage-ID: {mail.message_id}\n\n{text}")
+    print(f"To: {mail.recipient}\nSubject: {mail.subject}\nMessage-ID: {mail.message_id}")
+    for file in shown.attachments:
+        print(f"Attached: {file.filename} ({file.content_type}, {file.size:,} bytes)")
+    print(f"\n{shown.text}")
 
 
 @app.command()

@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -255,6 +256,11 @@ def _cross_check(settings: Settings, secrets: Mapping[str, Secret]) -> list[str]
                     f"{name}: the secret is missing; set it in the environment, name its file in "
                     f"{name}_FILE, or pass it as a systemd credential"
                 )
+    if mail.receipt_pdf and find_spec("typst") is None:
+        faults.append(
+            "mail.receipt_pdf: true: it needs typst, which is not installed: "
+            "pip install 'recurring-billing[pdf]'"
+        )
     if mail.transport == "smtp":
         faults += _check_smtp(settings, secrets)
     return faults

@@ -270,6 +270,8 @@ class Mail(Section):
     """First back-off after a temporary refusal; it doubles, for up to about four days."""
     on_unknown: Literal["hold", "resend"] = "hold"
     calendar_attachment: bool = False
+    receipt_pdf: bool = False
+    """Attach a PDF to receipts; needs the extra `pdf`."""
     digest_when_well: bool = False
     """One digest a day even when nothing needs the operator."""
 

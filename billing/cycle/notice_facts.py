@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing.config import Settings
+from billing.core.markers import marker_for
 from billing.core.notices import DigestItem, NoticeFacts, OpenPayment
 from billing.core.reconciling import VANISHED
 from billing.core.schedule import Terms
@@ -102,7 +103,7 @@ def facts_for(
         next_due_on=_next_due_on(row),
         **_dunning_end(row, settings, kind, today),
         last_day=_date(facts, "last_day"),
-        marker=row.marker or "",
+        marker=_marker(row, settings),
         step=facts.get("step"),
         steps=facts.get("steps"),
         asked_on=_date(facts, "asked_on"),
@@ -118,6 +119,13 @@ def facts_for(
         address=row.address,
         wallet_address=row.wallet_address or "",
     )
+
+
+def _marker(row: NoticeWithRows, settings: Settings) -> str:
+    """The payment number, also of a payment that is still to be planned: it is known before the payment."""
+    if row.kind == _K.NEXT_PAYMENT_DUE and row.due_on is not None:
+        return row.marker or marker_for(row.reference, row.due_on, settings.mileston.namespace)
+    return row.marker or ""
 
 
 def _date(facts: dict[str, Any], name: str) -> date | None:

@@ -47,6 +47,14 @@ class CalendarPart:
 
 
 @dataclass(frozen=True, slots=True)
+class PdfPart:
+    """A PDF to attach; the name is plain ASCII without blanks."""
+
+    filename: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """What a message says, in Unicode, before it becomes bytes."""
 
@@ -55,6 +63,7 @@ class Content:
     text: str
     html: str
     calendar: CalendarPart | None = None
+    pdf: PdfPart | None = None
 
 
 def one_line(value: str) -> str:
@@ -236,7 +245,7 @@ def _address_header(name: str, display: str, address: str) -> str:
 
 
 def _body(content: Content, identity: str, logo: bytes = b"") -> bytes:
-    """The text, the HTML with the image that it shows, and the calendar file beside both."""
+    """The text, the HTML with the image that it shows, and beside both what is attached."""
     boundary, around_html = f"=_a_{identity}", f"=_r_{identity}"
     html = _part('text/html; charset="utf-8"', _ascii_html(content.html), around_html if logo else boundary)
     if logo:
@@ -244,16 +253,31 @@ def _body(content: Content, identity: str, logo: bytes = b"") -> bytes:
     body = _multipart(
         "alternative", boundary, (_part('text/plain; charset="utf-8"', content.text, boundary), html)
     )
-    if content.calendar is None:
-        return body
     outer = f"=_m_{identity}"
-    calendar = _part(
-        f'text/calendar; charset="utf-8"; method={content.calendar.method}',
-        content.calendar.text,
-        outer,
+    attached = []
+    if content.calendar is not None:
+        attached.append(_calendar_part(content.calendar, outer))
+    if content.pdf is not None:
+        attached.append(_pdf_part(content.pdf))
+    return _multipart("mixed", outer, (body, *attached)) if attached else body
+
+
+def _calendar_part(calendar: CalendarPart, boundary: str) -> bytes:
+    return _part(
+        f'text/calendar; charset="utf-8"; method={calendar.method}',
+        calendar.text,
+        boundary,
         'Content-Disposition: attachment; filename="payment.ics"\r\n',
     )
-    return _multipart("mixed", outer, (body, calendar))
+
+
+def _pdf_part(pdf: PdfPart) -> bytes:
+    head = (
+        "Content-Type: application/pdf\r\n"
+        f'Content-Disposition: attachment; filename="{pdf.filename}"\r\n'
+        "Content-Transfer-Encoding: base64\r\n\r\n"
+    )
+    return head.encode("ascii") + _base64(pdf.data)
 
 
 def _multipart(subtype: str, boundary: str, parts: Sequence[bytes], more: str = "") -> bytes:

@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from zoneinfo import ZoneInfo
 
 from jinja2 import (
@@ -50,6 +50,9 @@ from billing.mail.i18n import (
 )
 from billing.mail.message import Content, MessageBuilder, one_line
 
+if TYPE_CHECKING:
+    from billing.mail.receipt_pdf import ReceiptPrinter
+
 _BLANK_LINES = re.compile(r"\n[ \t\n]*\n")
 _ENDINGS = ("subject.txt", "txt", "html")
 LONGEST_SUBJECT = 70
@@ -72,6 +75,7 @@ class Renderer:
         self._business = settings.business
         self._zone = ZoneInfo(settings.business.timezone)
         self._attach_calendar = settings.mail.calendar_attachment
+        self._printer = _printer(settings)
         self._builder = MessageBuilder(settings, logo)
         self._logo = logo
         self._loader = template_loader(user_templates)
@@ -99,7 +103,10 @@ class Renderer:
         if self._attach_calendar:
             summary = f"{subject} ({one_line(self._business.name)})"
             calendar = calendar_part(letter, summary, self._builder.sender, now)
-        return Content(formats.language, subject, text, html, calendar)
+        pdf = None
+        if self._printer is not None and letter.kind is NoticeKind.PAYMENT_RECEIVED:
+            pdf = self._printer.receipt(facts, formats.language)
+        return Content(formats.language, subject, text, html, calendar, pdf)
 
     def environment(self, language: str) -> Environment:
         """The templates' environment for one language; what they may use besides the facts."""
@@ -143,6 +150,15 @@ class Renderer:
         # Jinja looks up each global through a ChainMap for every mail, which costs 30 µs.
         template.globals = dict(template.globals)
         return template
+
+
+def _printer(settings: Settings) -> ReceiptPrinter | None:
+    """What prints receipts, if they are asked for: it needs an extra."""
+    if not settings.mail.receipt_pdf:
+        return None
+    from billing.mail.receipt_pdf import ReceiptPrinter
+
+    return ReceiptPrinter(settings.business)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ _WALLET = "0x71C7656EC7ab88b098defB751B7401B5f6d8976F"
 
 _FACTS: Mapping[NoticeKind, Mapping[str, Any]] = MappingProxyType(
     {
-        NoticeKind.NEXT_PAYMENT_DUE: {"days": 3, "pay_url": None, "marker": ""},
+        NoticeKind.NEXT_PAYMENT_DUE: {"days": 3, "pay_url": None},
         NoticeKind.PAYMENT_CREATED: {"next_due_on": date(2027, 1, 6), "wallet_address": _WALLET},
         NoticeKind.PAYMENT_RECEIVED: {
             "pay_url": None,
@@ -164,7 +164,7 @@ _MORE: Mapping[NoticeKind, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         NoticeKind.NEXT_PAYMENT_DUE: {
             "tomorrow": {"days": 1},
-            "pay link": {"pay_url": f"{_LINK}3f2a", "marker": _OPEN[0].marker},
+            "pay link": {"pay_url": f"{_LINK}3f2a"},
         },
         NoticeKind.PAYMENT_OVERDUE: {
             "since yesterday": {"days": 1},

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
-from billing.app.mailing import preview_notice, send_sample
+from billing.app.mailing import Attachment, preview_notice, send_sample
 from billing.core.notices import DeliveryKind
 from billing.core.states import NoticeKind
 from billing.errors import UsageError
@@ -23,12 +25,37 @@ def test_a_preview_is_the_mail_that_went_out(business: Business) -> None:
     (sent,) = business.mails()
 
     with business.store() as db:
-        mail, text = preview_notice(business.config, db, notice["id"], NOW)
+        shown = preview_notice(business.config, db, notice["id"], NOW)
 
     body = sent.get_body(("plain",))
     assert body is not None
-    assert text == body.get_content()
-    assert (mail.recipient, mail.message_id) == ("ada@example.com", sent["Message-ID"])
+    assert (shown.text, shown.attachments) == (body.get_content(), [])
+    assert (shown.mail.recipient, shown.mail.message_id) == ("ada@example.com", sent["Message-ID"])
+
+
+def test_the_preview_of_a_receipt_names_its_pdf(new_business: Callable[..., Business]) -> None:
+    business = new_business(mail__receipt_pdf="true")
+    business.subscribe("ada,Gold,Ada,ada@example.com,19.90,1 month,2026-03-01")
+    business.run("2026-03-01")
+    (remote,) = business.remote()
+    business.sandbox.pay(remote["id"])
+    business.run("2026-03-01")
+    (receipt,) = [notice for notice in business.notices() if notice["kind"] == "payment_received"]
+    (attached,) = business.mails()[-1].iter_attachments()
+    data = attached.get_payload(decode=True)
+    assert isinstance(data, bytes)
+
+    with business.store() as db:
+        shown = preview_notice(business.config, db, receipt["id"], NOW)
+    printed = business.billing("notices", "preview", str(receipt["id"]))
+    document = json.loads(business.billing("notices", "preview", str(receipt["id"]), "--json").stdout)
+
+    assert data.startswith(b"%PDF")
+    assert shown.attachments == [Attachment("receipt-2026-000001.pdf", "application/pdf", len(data))]
+    assert f"Attached: receipt-2026-000001.pdf (application/pdf, {len(data):,} bytes)" in printed.stdout
+    assert document["attachments"] == [
+        {"filename": "receipt-2026-000001.pdf", "type": "application/pdf", "bytes": len(data)}
+    ]
 
 
 def test_a_notice_that_does_not_exist_is_refused(business: Business) -> None:

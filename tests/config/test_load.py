@@ -41,6 +41,7 @@ def env_name(key: str) -> str:
         ("mileston.timeout_seconds", "2", 2.0),
         ("mail.calendar_attachment", "true", True),
         ("mail.calendar_attachment", "false", False),
+        ("mail.receipt_pdf", "true", True),
         ("reminders.days_before", "[5, 2]", [2, 5]),
         ("reminders.days_before", "5, 2", [2, 5]),
         ("reminders.days_before", "5", [5]),

@@ -1,5 +1,6 @@
 """A configuration that is wrong: every fault is named, with its place and what is allowed, all at once."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -367,3 +368,14 @@ def test_smtp_needs_a_host_a_sender_encryption_and_its_password(faults: Faults, 
 def test_a_mail_server_on_this_machine_needs_no_encryption(load: Load) -> None:
     text = "mail.transport = 'smtp'\nmail.smtp_host = '127.0.0.1'\nmail.smtp_tls = 'none'"
     assert load(text).settings.mail.smtp_tls == "none"
+
+
+def test_a_pdf_without_what_prints_it_is_a_fault_that_says_what_to_install(
+    faults: Faults, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "typst", None)  # as if it were not installed
+    (fault,) = faults("mail.receipt_pdf = true")
+    assert fault == (
+        "mail.receipt_pdf: true: it needs typst, which is not installed: pip install 'recurring-billing[pdf]'"
+    )
+    assert not load("mail.receipt_pdf = false").settings.mail.receipt_pdf

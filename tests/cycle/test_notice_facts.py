@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
+
+import pytest
 
 from billing.app import decisions
 from billing.app.runtime import utc_now
@@ -22,3 +25,24 @@ def test_a_queued_notice_that_no_longer_holds_is_superseded(business: Business) 
     states = {n["kind"]: n["state"] for n in business.notices()}
     assert states == {"next_payment_due": "superseded", "subscription_cancelled": "sent"}
     assert business.mail_names() == ["subscription_cancelled.ada.2026-02-01"]
+
+
+@pytest.mark.parametrize("namespace", ["", "shop-2"])
+def test_a_reminder_shows_the_number_under_which_the_payment_will_come(
+    new_business: Callable[..., Business], namespace: str
+) -> None:
+    business = new_business(mileston__namespace=namespace)
+    business.subscribe("ada,Gold,Ada,ada@example.com,19.90,1 month,2026-02-08")
+    business.run("2026-02-01")
+    (reminder,) = business.mails()
+    business.run("2026-02-08")
+    (payment,) = business.payments()
+    marker = payment["marker"]
+
+    body = reminder.get_body(("plain",))
+    assert body is not None
+    text = body.get_content()
+    assert f"Payment number: {marker}" in text
+    assert f"On the payment page you will see {marker}." in text
+    (remote,) = business.remote()
+    assert remote["data"]["subscriptionName"] == f"[{marker}] Gold"

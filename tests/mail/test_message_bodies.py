@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.mail.message import CalendarPart, MessageBuilder
+from billing.mail.message import CalendarPart, MessageBuilder, PdfPart
 from tests.support.messages import (
     CONTENT,
     LETTER,
@@ -86,6 +86,40 @@ def test_a_calendar_is_attached_beside_the_alternatives() -> None:
     assert attached["Content-Type"].params["method"] == "PUBLISH"
     assert attached.get_filename() == "payment.ics"
     assert content_of(attached) == calendar.text
+
+
+PDF = PdfPart("receipt-2026-000123.pdf", b"%PDF-1.7\r\n--\n" + bytes(range(256)) * 9)
+
+
+def test_a_pdf_is_attached_beside_the_alternatives() -> None:
+    mail = build(content=replace(CONTENT, pdf=PDF))
+    message = parse(mail)
+    assert message.get_content_type() == "multipart/mixed"
+    body, attached = message.iter_parts()
+    assert body.get_content_type() == "multipart/alternative"
+    assert attached.get_content_type() == "application/pdf"
+    assert attached.get_content_disposition() == "attachment"
+    assert attached.get_filename() == PDF.filename
+    assert attached["Content-Transfer-Encoding"] == "base64"
+    assert attached.get_payload(decode=True) == PDF.data
+    assert max(map(len, mail.raw.split(b"\r\n"))) <= 78
+    assert mail.raw.isascii()
+
+
+def test_a_pdf_looks_as_the_standard_library_would_attach_it() -> None:
+    theirs = EmailMessage()
+    theirs.add_attachment(PDF.data, "application", "pdf", filename=PDF.filename)
+    (wanted,) = theirs.iter_attachments()
+    (attached,) = parse(build(content=replace(CONTENT, pdf=PDF))).iter_attachments()
+    for header in ("Content-Type", "Content-Disposition", "Content-Transfer-Encoding"):
+        assert attached[header] == wanted[header]
+    assert "".join(str(attached.get_payload()).split()) == "".join(str(wanted.get_payload()).split())
+
+
+def test_a_calendar_and_a_pdf_are_attached_side_by_side() -> None:
+    message = parse(build(content=replace(CONTENT, calendar=CalendarPart("CANCEL", "BEGIN\r\n"), pdf=PDF)))
+    names = [part.get_filename() for part in message.iter_attachments()]
+    assert names == ["payment.ics", PDF.filename]
 
 
 def test_a_logo_travels_inside_the_mail_beside_the_html_that_shows_it() -> None:

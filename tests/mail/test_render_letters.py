@@ -138,6 +138,9 @@ def test_a_reminder_asks_for_nothing_yet() -> None:
 
 
 def test_a_reminder_with_a_pay_link_offers_it() -> None:
+    for part in (content.text, content.html):
+        assert "and a receipt once your payment has arrived. On the payment page you will see RB-" in part
+    assert "you will see" not in say(NoticeKind.NEXT_PAYMENT_DUE, marker="").text
     content = say(NoticeKind.NEXT_PAYMENT_DUE, pay_url="https://pay.example.com/1")
     assert "You can pay now, or wait until then." in content.text
     assert 'class="button"' in content.html
