@@ -24,7 +24,7 @@ def main(count: int) -> None:
     for letter in ours:  # templates are read and compiled once a language
         renderer.render(letter, SAMPLE_NOW)
     kinds = {kind: _letters(kind, ("en",), count) for kind in NoticeKind}
-    mixed = [letter for kind in NoticeKind for letter in _letters(kind, LANGUAGES, count // 7)]
+    mixed = [letter for kind in NoticeKind for letter in _letters(kind, LANGUAGES, count // len(NoticeKind))]
     with measured(count) as figures:
         for kind, letters in kinds.items():
             figures.more[kind.value] = _cpu_seconds(renderer, letters) / len(letters)

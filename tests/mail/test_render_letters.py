@@ -137,10 +137,14 @@ def test_a_reminder_asks_for_nothing_yet() -> None:
         assert "On December 6, 2026 we will send you the link to pay" in part
 
 
-def test_a_reminder_with_a_pay_link_offers_it() -> None:
+def test_a_reminder_names_the_number_that_the_payment_page_will_show() -> None:
+    content = say(NoticeKind.NEXT_PAYMENT_DUE)
     for part in (content.text, content.html):
         assert "and a receipt once your payment has arrived. On the payment page you will see RB-" in part
     assert "you will see" not in say(NoticeKind.NEXT_PAYMENT_DUE, marker="").text
+
+
+def test_a_reminder_with_a_pay_link_offers_it() -> None:
     content = say(NoticeKind.NEXT_PAYMENT_DUE, pay_url="https://pay.example.com/1")
     assert "You can pay now, or wait until then." in content.text
     assert 'class="button"' in content.html
