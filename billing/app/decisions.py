@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from billing.config import Settings
 from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import mismatch
-from billing.core.remote_status import is_same_id
+from billing.core.remote_status import is_same_id, same_address
 from billing.core.states import UNSENT, NoticeState, PaymentState, SubscriptionStatus
 from billing.cycle.context import Gateway
 from billing.cycle.sweep import is_ours
@@ -181,7 +181,14 @@ async def _delete_remote(gateway: Gateway, row: PaymentOfSubscription, settled: 
             f"payment {row.id} was made so lately that Mileston may not show its record {own_id} yet, and it "
             "would live on: try again in a few minutes"
         )
-    doubles = [each for each in listed if is_ours(row, each) and not is_same_id(each.remote_id, own_id)]
+    # Of our e-mail, whatever its amount is: who paid one of these in part or too much has paid.
+    doubles = [
+        each
+        for each in listed
+        if each.marker == row.marker
+        and same_address(row.email, each.email)
+        and not is_same_id(each.remote_id, own_id)
+    ]
     there = [each for each in (own, shown, *doubles) if each is not None]
     for each in there:
         _refuse_what_is_not_unpaid(row, each)
@@ -199,8 +206,14 @@ async def _delete_remote(gateway: Gateway, row: PaymentOfSubscription, settled: 
 
 
 def _refuse_what_is_not_unpaid(row: PaymentOfSubscription, remote: RemotePayment) -> None:
-    if remote.paid:
+    if remote.paid and is_ours(row, remote):
         raise UsageError(f"payment {row.id} was paid meanwhile; the next cycle books it")
+    if remote.paid:
+        raise UsageError(
+            f"the record {remote.remote_id} at Mileston bears the number of payment {row.id} and is paid, though "
+            "with another amount, e-mail or date, so the payment is not voided; give that money back or book it "
+            "elsewhere, delete the record there, then void the payment again"
+        )
     if remote.status is not RemoteStatus.UNPAID or not is_ours(row, remote):
         raise UsageError(
             f"the record {remote.remote_id} at Mileston is not an unpaid record of exactly payment "

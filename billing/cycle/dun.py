@@ -148,11 +148,12 @@ def policy_for(frozen: str | None, due_on: date, period_end_on: date, settings: 
 
 def _take(tx: Tx, ctx: Context, steps: list[_Step]) -> None:
     """The steps of one subscription."""
-    told_by = _final(tx, ctx, [step for step in steps if step.decision.final])
+    ended = _final(tx, ctx, [step for step in steps if step.decision.final])
     steps = [step for step in steps if not step.decision.final]
     noticed = [step for step in steps if step.decision.notice is not None]
-    if noticed and not told_by:  # the mail of a final action lists what is open as well
-        told_by = _tell(tx, ctx, noticed)
+    # The mail of a final action lists what else is open: one mail a day. It is no overdue notice, which
+    # the other payments are owed before their own final action.
+    told_by = _tell(tx, ctx, noticed) if noticed and not ended else ""
     for step in steps:
         _note(tx, step, told_by if step.decision.notice is not None else "")
     now = ctx.clock()
@@ -182,8 +183,8 @@ def _tell(tx: Tx, ctx: Context, steps: list[_Step]) -> str:
     return notice["dedupe_key"]
 
 
-def _final(tx: Tx, ctx: Context, steps: list[_Step]) -> str:
-    """Give payments up, and take the final action once for all; returns the key of its mail, or ''."""
+def _final(tx: Tx, ctx: Context, steps: list[_Step]) -> bool:
+    """Give payments up, and take the final action once for all; returns whether there is a mail about it."""
     now = ctx.clock()
     done = [
         step
@@ -191,7 +192,7 @@ def _final(tx: Tx, ctx: Context, steps: list[_Step]) -> str:
         if dunning.mark_uncollectible(tx, ctx.actor, now, step.row, (ctx.as_of - step.row.payable_on).days)
     ]
     if not done:
-        return ""
+        return False
     # Read now: a person may have paused it since the payment was read.
     lead = done[0]
     subscription = subscriptions.get(tx, lead.row.subscription_id)
@@ -200,19 +201,17 @@ def _final(tx: Tx, ctx: Context, steps: list[_Step]) -> str:
         dunning.note_pause(tx, [step.row.id for step in done])
     # A person's pause, and a cancellation that is under way, are left alone.
     if subscription.status != SubscriptionStatus.ACTIVE or subscription.cancel_on is not None:
-        return ""
+        return False
     if action is FinalAction.PAUSE:
         queued = lifecycle.pause(tx, ctx.actor, now, subscription, _WHY, lead.row) or 0
         dunning.note_pause(tx, [step.row.id for step in done])
-        kind = NoticeKind.SUBSCRIPTION_PAUSED
     elif action is FinalAction.CANCEL:
         cancelled = lifecycle.cancel(tx, ctx.actor, now, ctx.as_of, subscription, _WHY, lead.row)
         queued = cancelled.notices_queued if cancelled else 0
-        kind = NoticeKind.SUBSCRIPTION_CANCELLED
     else:
-        return ""
+        return False
     ctx.report.notices_queued += queued
-    return notices.dedupe_key(kind, lead.row.reference, lead.row.due_on)
+    return True
 
 
 def final_today(ctx: Context, tx: Tx) -> set[int]:

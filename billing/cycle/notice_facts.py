@@ -56,11 +56,12 @@ def must_wait(row: NoticeWithRows, run_id: str) -> bool:
     """Whether a notice has to wait for another cycle.
 
     An overdue notice of an earlier cycle, if its payment was not read in this one: it may have been paid
-    since. And whatever has a pay link that leads nowhere: Mileston may show the payment again tomorrow.
+    since; or if something is wrong with its payment, so that it is not in the statement. And a pay link
+    that leads nowhere: Mileston may show the payment again tomorrow.
     """
-    if row.kind == _K.PAYMENT_OVERDUE and row.looked_run_id != run_id:
-        return True
-    return row.kind in (_K.PAYMENT_CREATED, _K.PAYMENT_OVERDUE) and row.payment_attention == VANISHED
+    if row.kind == _K.PAYMENT_OVERDUE:
+        return row.looked_run_id != run_id or bool(row.payment_attention)
+    return row.kind == _K.PAYMENT_CREATED and row.payment_attention == VANISHED
 
 
 STATEMENTS = frozenset({_K.PAYMENT_OVERDUE, _K.SUBSCRIPTION_PAUSED, _K.SUBSCRIPTION_CANCELLED})

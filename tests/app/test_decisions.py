@@ -149,6 +149,23 @@ def test_a_payment_whose_double_was_paid_is_not_voided(db: Database) -> None:
     assert [shown.remote_id for shown in gateway.live] == ["r1", "r2"]
 
 
+def test_a_payment_of_which_a_double_was_paid_in_part_is_not_voided(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    in_part = replace(remote("r2", status=RemoteStatus.PAID), amount_micros=1_000_000)
+    gateway = FakeGateway.showing(remote("r1"), in_part)
+    said = refused(lambda: void(db, payment_id, gateway), db)
+    assert said.startswith(f"the record r2 at Mileston bears the number of payment {payment_id} and is paid")
+    assert [shown.remote_id for shown in gateway.live] == ["r1", "r2"]
+
+
+def test_a_stranger_with_our_number_does_not_keep_a_payment_from_being_voided(db: Database) -> None:
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
+    stranger = replace(remote("r2", status=RemoteStatus.PAID), email="somebody@example.net")
+    gateway = FakeGateway.showing(remote("r1"), stranger)
+    void(db, payment_id, gateway)
+    assert [shown.remote_id for shown in gateway.live] == ["r2"]
+
+
 def test_an_open_payment_that_mileston_does_not_know_any_more_is_void(db: Database) -> None:
     payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1")
     void(db, payment_id, FakeGateway())

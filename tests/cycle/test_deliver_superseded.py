@@ -22,6 +22,7 @@ from billing.store.connection import Database
 from tests.support.databases import a_payment
 from tests.support.mailroom import (
     DUE,
+    NOON,
     QUEUE_ONLY,
     RETRY_SECONDS,
     TODAY,
@@ -196,6 +197,28 @@ def test_an_overdue_notice_of_an_earlier_cycle_waits_until_its_payment_was_read_
                 assert (report.notices_held, server.recipients()) == (1, [address(1), address(2)])
             await room.cycle((read_the_payments, deliver))
             assert room.count() == {"sent": 3}
+
+    asyncio.run(main())
+
+
+def test_an_overdue_notice_of_a_payment_with_which_something_is_wrong_waits(room: Mailroom) -> None:
+    """It is not in the statement until a person has seen to it."""
+
+    async def main() -> None:
+        async with SmtpServer() as server:
+            room.serve(server.port)
+            room.subscribe(1)
+            with open_store(room.config) as db:
+                queue_about_a_payment(db, "payment_overdue", "open")
+                with db.transaction() as tx:
+                    (payment,) = payments.listing(tx)
+                    assert verbs.flag(tx, "run:1", NOON, payment, "two bear its number")
+            await room.cycle((read_the_payments, deliver))
+            assert (room.count(), server.mailbox) == ({"queued": 1}, [])
+            with open_store(room.config) as db, db.transaction() as tx:
+                verbs.dismiss(tx, "person", NOON, next(payments.listing(tx)), "")
+            await room.cycle((read_the_payments, deliver))
+            assert room.count() == {"sent": 1}
 
     asyncio.run(main())
 

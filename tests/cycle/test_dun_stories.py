@@ -263,3 +263,23 @@ def test_kept_subscriptions_go_on_and_are_told_no_more(new_business: NewBusiness
     assert status_of(business) == "active"
     assert business.due_dates() == [("Gold", "2026-02-01"), ("Gold", "2026-03-01")]
     assert dunning(story.new_mail)[-1] == "payment_overdue.2026-02-01.d14"
+
+
+def test_the_mail_about_a_pause_is_no_overdue_notice_of_another_payment(business: Business) -> None:
+    business.subscribe("ada,Gold,Ada,ada@example.com,19.90,3 weeks,2026-01-20")
+    for day in ("2026-02-09", "2026-02-10", "2026-03-01"):  # an outage between the last two
+        business.run(day)
+    assert dunning(business.mail_names()) == [
+        "payment_overdue.ada.2026-01-20.d1",
+        "subscription_paused.ada.2026-01-20",
+    ]
+    assert business.billing("subscriptions", "resume", "ada").returncode == 0
+
+    for day in ("2026-03-02", "2026-03-03"):
+        business.run(day)
+    assert of_kind(business.mail_names(), "payment_overdue", "subscription_paused") == [
+        "payment_overdue.ada.2026-01-20.d1",
+        "payment_overdue.ada.2026-02-10.d20",
+        "subscription_paused.ada.2026-01-20",
+        "subscription_paused.ada.2026-02-10",
+    ]
