@@ -119,7 +119,9 @@ class Persons:
         ]
         if self.world.options.remote_deletions:
             acts += [self.delete_at_the_api] * 3
+        standby = self.world.upheavals.standby
         self.rng.choice(acts + self.desk.acts())()
+        self.world.upheavals.agreed(standby)
 
     def _note(self, what: str, detail: str = "") -> None:
         self.world.trace.note("person", what, detail)

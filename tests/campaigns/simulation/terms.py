@@ -78,7 +78,6 @@ class TermsDesk:
             new.plan = f"{self.rng.choice(('Silver', 'Iron'))} plan"
         today = self.world.witness.today()
         agreement.through(today, certain=False)
-        standby = self.world.upheavals.standby
         if not self._import([new], _REQUIRED + _OPTIONAL, f"changes the {what}"):
             return
         if what in ("anchor", "interval"):
@@ -86,9 +85,6 @@ class TermsDesk:
             agreement.recalendar(new, today, charged)
         agreement.amount_micros, agreement.domain, agreement.plan = new.amount_micros, new.domain, new.plan
         agreement.changed_at = self.world.trace.now()
-        copied = self.world.upheavals.standby
-        if copied is not None and copied is not standby:  # the import itself reached it
-            copied.agreements = self.world.clientele.snapshot()
 
     def import_without_columns(self) -> None:
         """A file that lacks the columns which some subscriptions need not have: nothing changes."""

@@ -101,6 +101,11 @@ class Upheavals:
         if self.traits.failovers and (self.standby is None or self.rng.random() < _REPLICATED):
             self.standby = Standby(self.world.store.image(), self.world.clientele.snapshot())
 
+    def agreed(self, before: Standby | None) -> None:
+        """A person has done something: if it reached the standby, so did what was agreed by it."""
+        if self.standby is not None and self.standby is not before:
+            self.standby.agreements = self.world.clientele.snapshot()
+
     def _promote(self) -> None:
         """The primary is gone; runs lose their connection, or get another one and never know."""
         world = self.world
