@@ -66,7 +66,7 @@ KILLS ?= 500
 crashtest: $(DEV)  ## Kill real processes KILLS=500 times on each database; nothing may be charged twice or missed
 	$(BIN)/python -m tests.campaigns.crash --database sqlite --kills $(KILLS) $(ARGS)
 	$(BIN)/python -m tests.campaigns.crash --database postgresql --kills $(KILLS) $(ARGS)
-	ACCEPTANCE=full $(BIN)/pytest -n 2 tests/processes/test_acceptance.py
+	ACCEPTANCE=full $(BIN)/pytest -n 2 tests/processes/test_acceptance.py tests/cycle/test_cycle_leap_year.py
 
 NOTICES ?= 10000
 mailtest: $(DEV)  ## Send NOTICES=10000 notices to aiosmtpd and Postfix while they die, refuse and lose connections; nobody may get two

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -116,18 +115,19 @@ def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def new_business(tmp_path: Path, sandbox: Sandbox, request: pytest.FixtureRequest) -> Callable[..., Business]:
+def new_business(sandbox: Sandbox, request: pytest.FixtureRequest) -> Iterator[Callable[..., Business]]:
     """Makes a business; keyword arguments are settings: `cycle__concurrency="4"`."""
     count = 0
 
     def make(**settings: str) -> Business:
         nonlocal count
         count += 1
-        folder = tmp_path / f"business{count}"
+        folder = place / f"business{count}"
         folder.mkdir()
         return Business(folder, sandbox, f"{request.node.name}-{count}", **settings)
 
-    return make
+    with quick_folder() as place:
+        yield make
 
 
 @pytest.fixture

@@ -210,9 +210,9 @@ def _refuse_what_is_not_unpaid(row: PaymentOfSubscription, remote: RemotePayment
         raise UsageError(f"payment {row.id} was paid meanwhile; the next cycle books it")
     if remote.paid:
         raise UsageError(
-            f"the record {remote.remote_id} at Mileston bears the number of payment {row.id} and is paid, though "
-            "with another amount, e-mail or date, so the payment is not voided; give that money back or book it "
-            "elsewhere, delete the record there, then void the payment again"
+            f"the record {remote.remote_id} at Mileston bears the number of payment {row.id} and is paid, "
+            "though with another amount, e-mail or date, so the payment is not voided; give that money back "
+            "or book it elsewhere, delete the record there, then void the payment again"
         )
     if remote.status is not RemoteStatus.UNPAID or not is_ours(row, remote):
         raise UsageError(

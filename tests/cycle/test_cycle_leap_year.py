@@ -1,7 +1,11 @@
-"""Every day of a year and more in turn: the API holds exactly the due dates that the rule gives."""
+"""Every day in turn: the API holds exactly the due dates that the rule gives.
+
+With ACCEPTANCE=full every day of a year and more (`make crashtest`); otherwise those around 29 February.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from datetime import date, timedelta
@@ -14,7 +18,8 @@ from billing.cycle.plan import plan
 from billing.cycle.submit import submit
 from tests.support.business import Business
 
-START, DAYS = date(2027, 12, 1), 400  # 2028 is a leap year
+START = date(2027, 12, 1)  # 2028 is a leap year
+DAYS = 400 if os.environ.get("ACCEPTANCE") == "full" else 125
 
 _STEPS = {
     "1 day": relativedelta(days=1),

@@ -164,8 +164,8 @@ def test_a_capped_list_in_any_order_proves_no_absence_of_what_it_may_hide(
     """Finding 6: a new subscription that starts in the past, and its answer is lost."""
     business = make()
     business.subscribe(*(row(f"m{n}", starts_on=f"2026-02-{n + 1:02d}") for n in range(12)))
-    for n in range(12):
-        business.run(f"2026-02-{n + 1:02d}")
+    for day in (4, 8, 12):
+        business.run(f"2026-02-{day:02d}")
     api.sort_key, api.cap = sort_key, cap
     api.answers.append("lost")
     business.subscribe(row("late", starts_on="2026-02-05"))
