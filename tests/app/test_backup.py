@@ -91,7 +91,7 @@ def test_nothing_is_overwritten(billed: Business, tmp_path: Path, what: str) -> 
         "itself": live.parent / ".." / "var" / "billing.db",
         "directory": tmp_path,
         "nowhere": tmp_path / "no" / "such" / "copy.db",
-        "hard link": tmp_path / "link.db",
+        "hard link": live.with_name("link.db"),
     }
     targets["existing"].write_text("precious")
     os.link(live, targets["hard link"])
