@@ -21,7 +21,8 @@ class CreateOutcome:
 
     `detail` is safe to store and log: the API's message or the fault's class, never a key, name or
     address. `retry_after_seconds` is what a 429 or 503 asked for. `mismatch` marks a 2xx whose echo
-    differs from the request; `remote_id` is kept then too, if the answer named a usable one.
+    differs from the request; `remote_id` is kept then too, if the answer named a usable one. `unmarked`:
+    nothing differs but the name, and that bears no marker.
     """
 
     kind: OutcomeKind
@@ -30,6 +31,7 @@ class CreateOutcome:
     detail: str = ""
     retry_after_seconds: float | None = None
     mismatch: bool = False
+    unmarked: bool = False
 
     @property
     def named_id(self) -> str | None:

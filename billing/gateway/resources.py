@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Any, Generic, TypeVar, get_type_hints
@@ -197,6 +197,13 @@ class Resource(Generic[F]):
             ours, theirs = getattr(sent, name), getattr(echo, name)
             if wired.echoed and ours is not None and (theirs is None or not wired.form.same(ours, theirs)):
                 yield wired.name
+
+    def lost_its_marker(self, differing: Sequence[str], echo: F) -> bool:
+        """Whether of all echoed fields only the name differs, and it bears no marker, as where it was cut."""
+        marked = {wired.name: name for name, wired in self.wired if wired.form is MARKED}
+        if list(differing) != list(marked):
+            return False
+        return all(find_marker(getattr(echo, name) or "") is None for name in marked.values())
 
     def personal(self, values: F) -> list[str]:
         """What must not show in any message."""

@@ -63,7 +63,8 @@ def _outcome_of_success(
     data = body.get(resource.data_key)
     record = data if isinstance(data, dict) else {}
     remote_id = usable_id(record.get(resource.id_field))
-    wrong = list(resource.differences(sent, resource.from_wire(record)))
+    echo = resource.from_wire(record)
+    wrong = list(resource.differences(sent, echo))
     if remote_id is None:
         wrong.insert(0, resource.id_field)
     if says_failure(body):
@@ -78,6 +79,7 @@ def _outcome_of_success(
         status=reply.status,
         detail=f"Mileston's answer lacks these fields or differs from what was sent: {', '.join(wrong)}",
         mismatch=True,
+        unmarked=resource.lost_its_marker(wrong, echo),
     )
 
 

@@ -22,6 +22,7 @@ from billing.core.terms_change import (
     next_charge,
     past_periods,
 )
+from billing.lifecycle.moves import set_values
 from billing.lifecycle.prices import kept_prices, reprice
 from billing.store import payments, subscriptions
 from billing.store.bulk import upsert_rows
@@ -150,6 +151,7 @@ def put(tx: Tx, actor: str, now: datetime, batch: Sequence[Agreement], rules: Ru
             done.changed.append(row.reference)
             differing = changes(_before(old), _after(row))
             more = _repriced(tx, actor, now, old, row) + _never_charged(tx, old, row, new)
+            more += _shortened(tx, now, old, new["next_due_on"])
             done.told.append(_told(row, differing, begins, new, rules.today, more))
             logged = [_without_people(change) for change in differing] or ["imported again"]
             lines.append(event(now, actor, EventAction.CHANGED, "; ".join(logged), subscription_id=old.id))
@@ -198,6 +200,21 @@ def _never_charged(tx: Tx, old: Subscription, row: Agreement, new: StoredTerms) 
         f"{taken_on} will not be charged: its payment is {state}"
         for taken_on, state in payments.never_charged(tx, old.id, due_on).items()
         if is_due_on(row.starts_on, row.interval, taken_on)
+    ]
+
+
+def _shortened(tx: Tx, now: datetime, old: Subscription, next_on: date | None) -> list[str]:
+    """A rejected payment's days are free for a new calendar: if it is sent after all, it ends before that."""
+    if next_on is None:
+        return []
+    last_on = next_on - timedelta(days=1)
+    rows = payments.rejected_across(tx, old.id, next_on)
+    for row in rows:
+        set_values(tx, row.id, now, period_end_on=last_on)
+    return [
+        f"the rejected payment due {row.due_on} covers the days until {last_on}, no longer until "
+        f"{row.period_end_on}"
+        for row in rows
     ]
 
 

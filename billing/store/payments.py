@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, case, func, select
 from billing.core.states import PaymentState
 from billing.store.models import attempts, payments, subscriptions
 from billing.store.paging import Listing
-from billing.store.rows import Attempt, FirstSending, PaymentOfSubscription, Period, PlannedPayment
+from billing.store.rows import Attempt, FirstSending, Payment, PaymentOfSubscription, Period, PlannedPayment
 from billing.store.tx import Tx
 
 _P = payments.c
@@ -142,6 +142,17 @@ def charged_through(tx: Tx, subscription_ids: Sequence[int]) -> dict[int, date]:
         .group_by(_P.subscription_id)
     )
     return {row.subscription_id: row.day for row in tx.execute(query)}
+
+
+def rejected_across(tx: Tx, subscription_id: int, day: date) -> list[Payment]:
+    """Rejected payments whose period begins before this day and has not ended then; locked."""
+    query = select(payments).where(
+        _P.subscription_id == subscription_id,
+        _P.state == PaymentState.REJECTED.value,
+        _P.due_on < day,
+        _P.period_end_on >= day,
+    )
+    return cast("list[Payment]", list(tx.execute(query.order_by(_P.due_on).with_for_update())))
 
 
 def about_to_be_sent(tx: Tx, today: date, days: Sequence[date]) -> list[FirstSending]:

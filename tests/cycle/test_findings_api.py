@@ -103,6 +103,39 @@ def test_a_person_may_vouch_for_a_record_whose_name_was_changed(make: Make, api:
     assert list(api.records) == ["r-1"]
 
 
+def test_an_api_that_cuts_every_name_short_is_no_alarm(make: Make, api: OddApi) -> None:
+    api.stored_name = lambda name: name[:12]
+    business = make()
+    business.subscribe(*(row(f"m{n:02d}") for n in range(30)))
+
+    report = business.run(DAY)
+
+    assert (report.outcome, report.adopted, report.held) == ("ok", 30, 0)
+    assert {payment["state"] for payment in business.payments()} == {"open"}
+    assert len(api.records) == 30
+
+
+# -- 15: another amount was paid ------------------------------------------------------------------------
+
+
+def test_what_was_paid_with_another_amount_is_told_and_gets_no_receipt(make: Make, api: OddApi) -> None:
+    """Finding 15."""
+    business = make()
+    business.subscribe(row("ada"))
+    business.run(DAY)
+    (record,) = api.records.values()
+    record["amount"] = "1.00"
+    api.pay()
+
+    report = business.run(DAY)
+
+    assert report.outcome == "attention"
+    assert (payment_of(business, "ada")["state"], mails_of(business, "payment_received")) == ("open", 0)
+    status = business.billing("status")
+    assert status.returncode == 1
+    assert "it was paid with 1.00 USDC at Mileston" in status.stdout
+
+
 # -- 5: statuses of other spelling and other meaning ----------------------------------------------------
 
 

@@ -144,3 +144,20 @@ def test_a_refusal_says_why_without_saying_who() -> None:
 
 def test_an_answer_without_a_message() -> None:
     assert outcome_of(reply(400, b"<html>")).detail == "HTTP 400 without a message"
+
+
+@pytest.mark.parametrize(
+    ("changes", "unmarked"),
+    [
+        ({"subscriptionName": "[RB-0123456789"}, True),
+        ({"subscriptionName": "Gold"}, True),
+        ({"subscriptionName": "[RB-0000000000000000] Gold"}, False),
+        ({"subscriptionName": "Gold", "amount": "19.91"}, False),
+        ({"subscriptionName": "Gold", "remote_id": None}, False),
+        ({}, False),
+    ],
+)
+def test_a_name_that_lost_its_marker_is_told_from_what_is_another_s(
+    changes: dict[str, Any], unmarked: bool
+) -> None:
+    assert outcome_of(echo(**changes)).unmarked == unmarked

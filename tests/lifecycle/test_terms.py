@@ -336,6 +336,22 @@ def test_a_price_is_that_of_a_period_and_those_of_another_length_keep_theirs(
     assert (keeps in done.told[0]) == (interval != MONTHLY)
 
 
+def test_a_rejected_payment_ends_before_the_first_period_of_a_new_calendar(db: Database) -> None:
+    """If it is sent after all, no day is charged twice."""
+    row = known(db, next_period=1, next_due_on=TODAY + timedelta(days=31))
+    end = TODAY + timedelta(days=30)
+    a_payment(db, row.id, state="rejected", cause="HTTP 403", period_end_on=end)
+    done = put_all(db, replace(GOOD, interval=Interval(30, Unit.DAY)))
+    next_on = subscription_of(db).next_due_on
+    assert next_on is not None
+    assert next_on <= end
+    (stored,) = rows_of(db, payments)
+    last_on = next_on - timedelta(days=1)
+    assert stored.period_end_on == last_on
+    told = f"the rejected payment due {TODAY} covers the days until {last_on}, no longer until {end}"
+    assert told in done.told[0]
+
+
 @pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
 def test_an_import_waits_for_whoever_changes_the_subscription_and_then_sees_it(db: Database) -> None:
     """A cancellation that is committed while an import waits is not taken back by it."""

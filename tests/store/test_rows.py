@@ -23,6 +23,7 @@ START = (datetime.min.replace(tzinfo=UTC), 0)
 
 QUERIES: list[tuple[type, Callable[[Any], Any]]] = [
     (rows.PlannedPayment, lambda tx: payments.planned_page(tx, TODAY, 0, 9)),
+    (rows.Payment, lambda tx: payments.rejected_across(tx, 1, TODAY)),
     (rows.PaymentOfSubscription, lambda tx: list(payments.listing(tx))),
     (rows.PaymentOfSubscription, lambda tx: [payments.find(tx, 1)]),
     (rows.Attempt, lambda tx: payments.attempts_of(tx, 1)),
@@ -60,6 +61,7 @@ def everything(db: Database) -> Database:
     a_payment(db, acme, TODAY - day, state="unknown", cause="lost")
     overdue = {"looked_at": NOW, "looked_run_id": "run-1", "payable_on": TODAY, "next_dun_on": TODAY}
     a_payment(db, acme, TODAY - 2 * day, state="open", remote_id="open", **overdue)
+    a_payment(db, acme, TODAY - 4 * day, state="rejected", cause="HTTP 403", period_end_on=TODAY)
     a_payment(db, acme, TODAY - 3 * day, state="paid", remote_id="paid", paid_at=NOW)
     with db.transaction() as tx:
         tx.execute(

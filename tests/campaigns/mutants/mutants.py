@@ -89,7 +89,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "marker check of the answer",
         _SENDING + "an_answer_about_another_payment_is_no_success",
         "billing/gateway/verdicts.py",
-        "    wrong = list(resource.differences(sent, resource.from_wire(record)))\n",
+        "    wrong = list(resource.differences(sent, echo))\n",
         "    wrong: list[str] = []\n",
     ),
     one(

@@ -59,21 +59,23 @@ def _is_for_a_person(world: World, key: Key) -> bool:
     """Whether a double of it is no proved one, and a person was told.
 
     It shows a word that the program can't read, or did so when a list last showed it; or it was paid in
-    part, and its amount is not the payment's; or the terms were
-    changed since, and its e-mail or amount is not the payment's any more.
+    part, and its amount is not the payment's; or the terms were changed since, and its e-mail or amount is
+    not the payment's any more; or the payment is void, and what came to light of it is a person's to judge.
     """
     is_unclear = any(remote.word is not None or remote.part_paid for remote in world.api.live(key))
     agreement = world.clientele.by_email(key[0])
     is_changed = agreement is not None and agreement.changed_at is not None
-    return (is_unclear or is_changed) and key in _flagged(world)
+    state = _flagged(world).get(key)
+    return state is not None and (is_unclear or is_changed or state == "void")
 
 
-def _flagged(world: World) -> set[Key]:
+def _flagged(world: World) -> dict[Key, str]:
+    """The state of each payment that a person was told of."""
     rows = world.store.rows(
-        "SELECT s.reference || '@example.com', p.due_on FROM payments p "
+        "SELECT s.reference || '@example.com', p.due_on, p.state FROM payments p "
         "JOIN subscriptions s ON s.id = p.subscription_id WHERE p.attention <> ''"
     )
-    return {(email, due_on) for email, due_on in rows}
+    return {(email, due_on): state for email, due_on, state in rows}
 
 
 def at_the_end(world: World) -> None:

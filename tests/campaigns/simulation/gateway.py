@@ -191,4 +191,5 @@ def _of_success(reply: Reply, sent: CreateBody) -> CreateOutcome:
         status=reply.status,
         detail="the answer differs from what was sent",
         mismatch=True,
+        unmarked=RECURRING_PAYMENTS.lost_its_marker(wrong, _fields(shown)),
     )
