@@ -154,10 +154,13 @@ async def void(
     old = PaymentState(row.state)
     if old not in (*UNSENT, PaymentState.PARKED, PaymentState.OPEN):
         raise UsageError(f"payment {payment_id} is {old}; it can't be voided")
+    quiet = timedelta(seconds=quiet_seconds)
     if old is PaymentState.OPEN and gateway is not None:
-        await _delete_remote(gateway, row, now - timedelta(seconds=quiet_seconds))
+        await _delete_remote(gateway, row, now - quiet)
+    # A double of a young one may not be shown yet.
+    settled = row.remote_by_at + quiet if row.remote_by_at is not None else now
     with db.transaction() as tx:
-        if not verbs.void(tx, actor(), now, [row], reason):
+        if not verbs.void(tx, actor(), now, [row], reason, settled if settled > now else None):
             raise UsageError(_MEANWHILE.format(payment_id))
 
 

@@ -43,6 +43,8 @@ async def sweep(ctx: Context, seen: Observation) -> None:
                 await _sweep_extras(ctx, row, row.remote_id, extras, seen.by_id.get(row.remote_id))
             if row.state == PaymentState.VOID and row.remote_id in seen.by_id and not row.attention:
                 await _note_void_lives(ctx, row, row.remote_id)
+    with ctx.db.transaction() as tx:
+        remote_checks.void_was_looked_for(tx, seen.asked_at)
     for booked in paid:
         if seen.by_id[booked.remote_id].status is RemoteStatus.UNPAID and not booked.attention:
             await _note_unpaid_again(ctx, booked)

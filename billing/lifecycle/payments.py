@@ -303,13 +303,20 @@ def plan_again(tx: Tx, actor: str, now: datetime, row: PaymentInState, reason: s
     return True
 
 
-def void(tx: Tx, actor: str, now: datetime, rows: Sequence[_Stated], cause: str) -> list[_Stated]:
-    """Payments that will never be charged; returns those that were still in the state they were read in."""
+def void(
+    tx: Tx, actor: str, now: datetime, rows: Sequence[_Stated], cause: str, look_at: datetime | None = None
+) -> list[_Stated]:
+    """Payments that will never be charged; returns those that were still in the state they were read in.
+
+    At `look_at` a double that came to light since is looked for.
+    """
     moved: set[int] = set()
     for state in sorted({row.state for row in rows}):
         ids = [row.id for row in rows if row.state == state]
         old, new = PaymentState(state), PaymentState.VOID
-        moved |= move(tx, ids, old, new, now, cause=cause, attention="", next_dun_on=None)
+        moved |= move(
+            tx, ids, old, new, now, cause=cause, attention="", next_dun_on=None, next_look_at=look_at
+        )
     voided = [row for row in rows if row.id in moved]
     record(tx, [about_payment(now, actor, EventAction.VOID, row, cause) for row in voided])
     return voided

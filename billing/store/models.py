@@ -171,6 +171,12 @@ class Payment(SQLModel, table=True):
             postgresql_where=text("state = 'open' AND next_dun_on IS NOT NULL"),
         ),
         Index(
+            "ix_payments_void",
+            "next_look_at",
+            sqlite_where=text("state = 'void' AND next_look_at IS NOT NULL"),
+            postgresql_where=text("state = 'void' AND next_look_at IS NOT NULL"),
+        ),
+        Index(
             "ix_payments_attention",
             "id",
             sqlite_where=text("attention <> ''"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol, TypedDict, TypeVar, cast
 
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 
 from billing.core.coverage import KnownRemote
 from billing.core.reconciling import LostCreate
@@ -29,12 +29,23 @@ _DATED = _P.remote_id.is_not(None) & _P.remote_from_at.is_not(None) & _P.remote_
 
 
 def look_is_due(tx: Tx, now: datetime) -> bool:
-    """Whether an unknown payment waits for a look, or a payment is about to be sent a second time."""
+    """Whether an unknown or a voided payment waits for a look, or one is about to be sent a second time."""
     unknown = (_P.state == PaymentState.UNKNOWN.value) & (
         _P.next_look_at.is_(None) | (_P.next_look_at <= now)
     )
     again = (_P.state == PaymentState.PLANNED.value) & (_P.attempts > 0)
-    return bool(tx.execute(select(exists().where(or_(unknown, again)))).scalar())
+    due = exists().where(or_(unknown, again))
+    # Apart, so that each finds its own index.
+    return bool(tx.execute(select(or_(due, exists().where(_void_to_look_at(now))))).scalar())
+
+
+def _void_to_look_at(now: datetime) -> ColumnElement[bool]:
+    return (_P.state == PaymentState.VOID.value) & (_P.next_look_at <= now)
+
+
+def void_was_looked_for(tx: Tx, asked_at: datetime) -> None:
+    """A list that was asked for then has shown whatever there is of voided payments."""
+    tx.execute(update(payments).where(_void_to_look_at(asked_at)).values(next_look_at=None))
 
 
 def has_ever_sent(tx: Tx) -> bool:

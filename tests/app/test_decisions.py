@@ -13,6 +13,7 @@ from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.states import PaymentState
 from billing.errors import GatewayError
 from billing.lifecycle.moves import move as change_state
+from billing.store import remote_checks
 from billing.store.connection import Database
 from billing.store.identity import claim_identity
 from billing.store.models import identity
@@ -132,6 +133,22 @@ def test_an_open_payment_is_deleted_at_mileston_before_it_is_void(db: Database) 
     assert gateway.asked == ["list", "get r1", "get r1", "delete r1", "get r1"]
     assert gateway.live == []
     assert payment(db, payment_id).state == "void"
+
+
+@pytest.mark.parametrize(("age", "looked_for"), [(QUIET - 1, True), (QUIET, False)])
+def test_a_double_that_may_come_to_light_after_the_voiding_is_looked_for_once(
+    db: Database, age: int, looked_for: bool
+) -> None:
+    made = NOW - timedelta(seconds=age)
+    payment_id = a_payment(db, a_subscription(db), state="open", remote_id="r1", remote_by_at=made)
+    void(db, payment_id, FakeGateway.showing(remote("r1")))
+
+    later = made + timedelta(seconds=QUIET)
+    with db.transaction() as tx:
+        assert not remote_checks.look_is_due(tx, later - timedelta(seconds=1))
+        assert remote_checks.look_is_due(tx, later) == looked_for
+        remote_checks.void_was_looked_for(tx, later)
+        assert not remote_checks.look_is_due(tx, later)
 
 
 def test_the_doubles_of_a_voided_payment_are_deleted_with_it(db: Database) -> None:

@@ -224,8 +224,8 @@ MUTANTS: tuple[Mutant, ...] = (
             _NO_FIRST_LOOK,
             (
                 "billing/store/remote_checks.py",
-                "select(exists().where(or_(unknown, again)))",
-                "select(exists().where(or_(unknown, again & unknown)))",
+                "exists().where(or_(unknown, again))",
+                "exists().where(or_(unknown, again & unknown))",
             ),
         ),
     ),
