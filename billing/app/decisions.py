@@ -70,6 +70,7 @@ def resume(db: Database, reference: str, now: datetime, today: date, settings: S
         row = find_subscription(tx, reference)
         _require(row, SubscriptionStatus.PAUSED)
         done = subscription_verbs.resume(tx, actor(), now, today, row, settings.reminders, reason)
+        assert done.next_due_on is not None  # it says so if no period is left
         return done.next_due_on
 
 

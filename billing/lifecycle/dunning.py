@@ -83,7 +83,7 @@ def _held_back() -> Select[Any]:
 def waiting_though_paid(tx: Tx) -> list[str]:
     """The references of those that dunning has paused and that owe nothing any more: a person resumes them.
 
-    So it is with `dunning.when_paid = "ask"`, and where no period is left that could be billed.
+    So it is with `dunning.when_paid = "ask"`.
     """
     led = exists().where(_P.subscription_id == _S.id, _P.led_to_pause == 1)
     unpaid = exists().where(

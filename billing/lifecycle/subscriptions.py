@@ -128,21 +128,27 @@ def resume(
         raise UsageError(f"{row.reference} changed meanwhile; look at it again")
     detail = f"{reason}; next due {due}".removeprefix("; ")
     record(tx, [event(now, actor, EventAction.SUBSCRIPTION_RESUMED, detail, subscription_id=row.id)])
-    forget_pause(tx, row.id)
-    held = held_back(tx, row.id)
+    released = _after_the_pause(tx, actor, now, today, row.id)
+    queued = _notify(tx, NoticeKind.SUBSCRIPTION_RESUMED, row, now, f"{now:%Y%m%dT%H%M%S}", None)
+    return Resumed(due, released, queued)
+
+
+def _after_the_pause(tx: Tx, actor: str, now: datetime, today: date, subscription_id: int) -> int:
+    """What the pause held back is sent if it covers today, else void; returns how many may be sent."""
+    forget_pause(tx, subscription_id)
+    held = held_back(tx, subscription_id)
     covering = [each for each in held if each.due_on <= today <= each.period_end_on]
-    released = go_on(tx, actor, now, covering, "the pause is over")
     passed = [each for each in held if each not in covering]
     void(tx, actor, now, passed, "its period was over before the pause ended")
-    queued = _notify(tx, NoticeKind.SUBSCRIPTION_RESUMED, row, now, f"{now:%Y%m%dT%H%M%S}", None)
-    return Resumed(due, len(released), queued)
+    return len(go_on(tx, actor, now, covering, "the pause is over"))
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The next due date; how many payments that dunning had held back may be sent; notices queued."""
+    """The next due date, None if none is left; how many payments that dunning had held back may be sent;
+    notices queued."""
 
-    next_due_on: date
+    next_due_on: date | None
     released: int
     notices_queued: int
 
@@ -157,15 +163,34 @@ def end_paid_pauses(
 ) -> list[Resumed]:
     """Resume those that dunning has paused, once every payment that led to it is paid.
 
-    One that has no period left stays as it is; a person is told of it.
+    One that has no period left has ended.
     """
     resumed = []
     for subscription_id in paid_up(tx, subscription_ids):
         row = get(tx, subscription_id)
         if terms_of(row).next_due_on(max(row.next_period, terms_of(row).first_period(today))) is None:
-            continue
-        resumed.append(resume(tx, actor, now, today, row, reminders, "what was open is paid"))
+            resumed.append(_end_paid(tx, actor, now, today, row))
+        else:
+            resumed.append(resume(tx, actor, now, today, row, reminders, "what was open is paid"))
     return resumed
+
+
+def _end_paid(tx: Tx, actor: str, now: datetime, today: date, row: Subscription) -> Resumed:
+    ended = _set(
+        tx,
+        row,
+        now,
+        (SubscriptionStatus.PAUSED,),
+        status=SubscriptionStatus.ENDED.value,
+        paused_by="",
+        next_due_on=None,
+        next_remind_on=None,
+    )
+    if not ended:
+        return Resumed(None, 0, 0)
+    detail = "what was open is paid, and no period is left"
+    record(tx, [event(now, actor, EventAction.SUBSCRIPTION_ENDED, detail, subscription_id=row.id)])
+    return Resumed(None, _after_the_pause(tx, actor, now, today, row.id), 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,3 +283,18 @@ def test_the_mail_about_a_pause_is_no_overdue_notice_of_another_payment(business
         "subscription_paused.ada.2026-01-20",
         "subscription_paused.ada.2026-02-10",
     ]
+
+
+def test_who_pays_after_the_last_period_has_ended(business: Business) -> None:
+    """There is nothing left to go on with, and nothing for a person to do."""
+    business.subscribe(
+        "ada,Gold,Ada,ada@example.com,19.90,2 weeks,2026-02-02,2026-02-03",
+        header="reference,plan,name,email,amount,interval,starts_on,ends_on",
+    )
+    story = Story(business, "2026-02-02")
+    story.live_through("2026-02-16")
+    assert status_of(business) in ("paused", "ended")
+    story.pay("2026-02-02")
+    story.live_through("2026-02-17")
+    assert status_of(business) == "ended"
+    assert business.billing("status").returncode == 0

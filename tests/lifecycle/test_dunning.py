@@ -59,13 +59,13 @@ def test_a_pause_ends_when_all_that_led_to_it_is_paid(
     assert len(outbox_of(db)) == ends
 
 
-def test_where_no_period_is_left_nothing_goes_on(db: Database) -> None:
+def test_where_no_period_is_left_it_has_ended(db: Database) -> None:
     subscription = a_subscription(db, status="paused", paused_by="dunning", ends_on=TODAY)
     a_payment(db, subscription, state="paid", remote_id="r", paid_at=NOW, led_to_pause=1)
     with db.transaction() as tx:
         found = subscription_verbs.end_paid_pauses(tx, ACTOR, LATER, TODAY + DAY, [subscription], REMINDERS)
-    assert found == []
-    assert subscription_of(db).status == "paused"
+    assert [(each.next_due_on, each.notices_queued) for each in found] == [(None, 0)]
+    assert (subscription_of(db).status, subscription_of(db).paused_by) == ("ended", "")
 
 
 def test_what_was_held_back_goes_on_if_it_covers_the_day_and_is_void_if_it_is_over(db: Database) -> None:

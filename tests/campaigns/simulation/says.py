@@ -60,17 +60,7 @@ def _waiting(world: World) -> str:
 def _is_anything_wrong(world: World, run: Run) -> bool:
     report = run.report
     assert report is not None
-    wrong = report.problems or report.not_sent or _waiting(world) or _overdue(world, _YOUNG)
-    return bool(wrong or _paid_and_paused(world))
-
-
-def _paid_and_paused(world: World) -> list[tuple[object, ...]]:
-    """What dunning paused, and is paid, and has no period left to go on with: a person ends it."""
-    return world.store.rows(
-        "SELECT s.id FROM subscriptions s WHERE s.paused_by = 'dunning' AND NOT EXISTS "
-        "(SELECT 1 FROM payments p WHERE p.subscription_id = s.id AND p.led_to_pause = 1 "
-        "AND p.state <> 'paid')"
-    )
+    return bool(report.problems or report.not_sent or _waiting(world) or _overdue(world, _YOUNG))
 
 
 def _overdue(world: World, age: timedelta) -> int:

@@ -229,7 +229,7 @@ class World:
                 continue
             fine = False
             agreement.through(today, certain=False)
-            if agreement.status == PAUSED and status == ACTIVE:
+            if agreement.status == PAUSED and status in (ACTIVE, ENDED):
                 fine = agreement.paused_by_program and self._paid_up(reference)
                 agreement.resumed_on = today
             elif agreement.status == ACTIVE and status == ENDED:
