@@ -90,7 +90,7 @@ PLANTED_WIDE = (
         _CALM
         | {"only": ("failovers",), "tempo": "weeks", "processes": 3, "restores": 8, "read_faults": 0.5}
         | {"steps": 14},
-        first=27,
+        first=94,
     ),
     Planted(
         "takes everything for paid",
