@@ -40,6 +40,7 @@ from billing.config.schema import Settings
 from billing.core.notices import NoticeFacts, RenderedMail
 from billing.core.states import NoticeKind
 from billing.errors import TemplateError
+from billing.mail.bytecode import CompiledOnce
 from billing.mail.calendar import calendar_part
 from billing.mail.facts import isolated, shortened, template_facts
 from billing.mail.i18n import (
@@ -194,6 +195,7 @@ def _new_environment(loader: BaseLoader, language: str) -> Environment:
         auto_reload=False,
         cache_size=-1,
         extensions=[CompiledTranslations, CompiledStyles],
+        bytecode_cache=CompiledOnce(language),
     )
     environment.policies["ext.i18n.trimmed"] = True
     environment.globals["language"] = language
@@ -224,6 +226,7 @@ def load_styles(environment: Environment) -> dict[str, Any]:
         for name in ("shipped/style.html", "style.html"):
             styles |= _public(environment.get_template(name, globals=theme | styles))
         compiled.styles = styles
+        environment.bytecode_cache = CompiledOnce((environment.globals["language"], styles))
     return compiled.styles
 
 
