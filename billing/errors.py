@@ -75,9 +75,13 @@ class StoreError(BillingError):
 
 
 class GatewayError(BillingError):
-    """The payments API could not be read: no answer, or one that the API does not document."""
+    """The payments API could not be read: no answer, or one that the API does not document.
+
+    `status` is the HTTP status of a complete answer, else None.
+    """
 
     permanent = False
+    status: int | None = None
 
 
 class MailError(BillingError):

@@ -210,6 +210,8 @@ class Mileston(Section):
     """Total time limit of one call."""
     requests_per_second: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     """0: no limit."""
+    renewal: Literal["keep", "stop"] = "keep"
+    """stop: what is paid gets an interval that never comes, in case records renew themselves."""
     namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,32}$")] = ""
     """Tells two databases that bill one Mileston business apart; never changed once something was sent."""
 

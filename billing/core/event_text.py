@@ -33,6 +33,8 @@ class EventAction(StrEnum):
     RESOLVED = "resolved"
     # payments at Mileston
     REPLACED = "replaced"
+    HANDED_ON = "handed_on"
+    RENEWAL_STOPPED = "renewal_stopped"
     DUPLICATE_DELETED = "duplicate_deleted"
     ATTENTION = "attention"
     DISMISSED = "dismissed"
@@ -79,6 +81,8 @@ SENTENCES: dict[EventAction, str] = {
     _A.PARKED: "{it} was parked and waits for a person: {detail}",
     _A.RESOLVED: "{it} was resolved: {detail}",
     _A.REPLACED: "{it} now stands for another remote payment: {detail}",
+    _A.HANDED_ON: "the record of {it} renewed itself and stands for the next period now: {detail}",
+    _A.RENEWAL_STOPPED: "the record of {it} at Mileston can no longer renew itself: {detail}",
     _A.DUPLICATE_DELETED: "an unpaid duplicate of {it} was deleted at Mileston: {detail}",
     _A.ATTENTION: "{it} was flagged for a person: {detail}",
     _A.DISMISSED: "a person saw to what {it} was flagged for: {detail}",

@@ -32,6 +32,8 @@ class CreateOutcome:
     retry_after_seconds: float | None = None
     mismatch: bool = False
     unmarked: bool = False
+    taken: bool = False
+    """Nothing was created: the record of the period before, which came back, stands for it now."""
 
     @property
     def named_id(self) -> str | None:
@@ -57,6 +59,17 @@ class PaymentRequest:
     wallet_address: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RecordChange:
+    """What is changed of a record that is there; never its status. What is None stays."""
+
+    interval_days: int
+    marker: str | None = None
+    plan: str = ""
+    """With `marker`: the name that the record gets is made of both."""
+    amount_micros: int | None = None
+
+
 class RemoteStatus(StrEnum):
     """What a record says of being paid; `remote_status.read_status` reads it."""
 
@@ -69,7 +82,7 @@ class RemoteStatus(StrEnum):
 class RemotePayment:
     """A recurring payment as the API shows it. `marker` is None if it is not one of ours.
 
-    `amount_micros` and `due_on` are None when the API's value can't be read.
+    `amount_micros`, `due_on` and `interval_days` are None when the API's value can't be read.
     """
 
     remote_id: str
@@ -78,6 +91,7 @@ class RemotePayment:
     email: str
     status: RemoteStatus
     due_on: date | None = None
+    interval_days: int | None = None
 
     @property
     def paid(self) -> bool:

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from billing.config import Settings
 from billing.core.brakes import BrakeLimits, Brakes
 from billing.core.notices import Delivery, NoticeFacts, RenderedMail
-from billing.core.outcomes import CreateOutcome, PaymentRequest, RemotePayment
+from billing.core.outcomes import CreateOutcome, PaymentRequest, RecordChange, RemotePayment
+from billing.core.renewal import CameBack
 from billing.cycle.observation import Observation
 from billing.cycle.report import Report
 from billing.store.connection import Database
@@ -25,6 +26,8 @@ class Gateway(Protocol):
     async def list(self, limit: int) -> list[RemotePayment]: ...
 
     async def get(self, remote_id: str) -> RemotePayment | None: ...
+
+    async def update(self, remote_id: str, change: RecordChange) -> RemotePayment | None: ...
 
     async def delete(self, remote_id: str) -> bool: ...
 
@@ -82,6 +85,10 @@ class Context:
     """Called at every named crash point; the crash campaign kills the process there."""
     observation: Observation | None = None
     """What the list showed in this cycle; None where no step needs it, or where it could not be read."""
+    renewed: dict[int, CameBack] = field(default_factory=dict)
+    """Payments about to be sent, and the record that came back and is to stand for each."""
+    withheld: set[int] = field(default_factory=set)
+    """Payments that are not sent in this run: the record of the period before could not be dealt with."""
     released: int = 0
     """Payments that may be sent since submit has passed; `dun` sees to them."""
     began: datetime = field(init=False)

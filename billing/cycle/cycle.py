@@ -4,8 +4,10 @@ recover     what a dead run left in the middle of sending becomes unknown
 observe     the list at Mileston is read once, if a step needs it
 reconcile   unknowns are looked up by marker: adopted, proved absent, or parked
 plan        due periods become payments, and schedules move on, in one transaction
+look_back   records of the periods before that renewed themselves are noticed before anything is sent
 submit      intent committed, then socket; outcomes written back in groups
 settle      open payments are read; paid ones get a receipt
+stop_renewals  what is paid gets an interval that never comes, if it is to
 dun         those read as unpaid take their next step
 remind      upcoming payments at their offsets
 digest      the operator is told what needs a person
@@ -27,6 +29,7 @@ from billing.cycle.plan import plan
 from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.remind import remind
+from billing.cycle.renewals import look_back, stop_renewals
 from billing.cycle.report import Report
 from billing.cycle.settle import settle
 from billing.cycle.submit import submit
@@ -40,8 +43,10 @@ STEPS: tuple[Step, ...] = (
     observe,
     reconcile,
     plan,
+    look_back,
     submit,
     settle,
+    stop_renewals,
     dun,
     remind,
     digest,

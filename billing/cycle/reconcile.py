@@ -20,7 +20,7 @@ from billing.lifecycle.sending import OLD_PROOF
 from billing.store import remote_checks
 from billing.store.events import event, record
 from billing.store.identity import restored_on
-from billing.store.rows import LostPayment
+from billing.store.rows import Holder, LostPayment
 from billing.store.tx import Tx
 
 _PAGE = 500
@@ -146,8 +146,8 @@ def judge_all(ctx: Context, seen: Observation) -> None:
 def _apply(tx: Tx, ctx: Context, judged: Sequence[tuple[LostPayment, Verdict]]) -> None:
     """Store the verdicts of one page. A parked payment is only ever adopted: a person may do the rest."""
     now = ctx.clock()
-    judged = _with_ids_of_their_own(tx, judged)
-    _adopt(tx, ctx, [(row, v) for row, v in judged if v.finding is Finding.ADOPT], now)
+    judged, taken = _with_ids_of_their_own(tx, judged)
+    _adopt(tx, ctx, [(row, v) for row, v in judged if v.finding is Finding.ADOPT], taken, now)
     unknown = [(row, v) for row, v in judged if row.state == PaymentState.UNKNOWN]
     waiting = (Finding.LOOK_AGAIN, Finding.UNPROVED)
     remote_checks.note_looks(
@@ -173,22 +173,32 @@ def _apply(tx: Tx, ctx: Context, judged: Sequence[tuple[LostPayment, Verdict]]) 
 
 def _with_ids_of_their_own(
     tx: Tx, judged: Sequence[tuple[LostPayment, Verdict]]
-) -> list[tuple[LostPayment, Verdict]]:
-    """An API may use an id again. What a void payment had is free; another's record is left to a person."""
-    ids = {v.remote.remote_id: row.id for row, v in judged if v.finding is Finding.ADOPT and v.remote}
-    taken = remote_checks.holders(tx, list(ids)) if ids else {}
-    lifecycle.free_ids(tx, [key for key, holder in taken.items() if holder.state == PaymentState.VOID])
+) -> tuple[list[tuple[LostPayment, Verdict]], set[str]]:
+    """An API may use an id again. What a void payment had is free; another's record is left to a person.
+
+    The second answer are the records that stood for the period before, renewed themselves, and were taken
+    for this one by a run that could not write it down.
+    """
+    rows = {v.remote.remote_id: row for row, v in judged if v.finding is Finding.ADOPT and v.remote}
+    held = remote_checks.holders(tx, list(rows)) if rows else {}
+    lifecycle.free_ids(tx, [key for key, holder in held.items() if holder.state == PaymentState.VOID])
+    taken = {key for key, holder in held.items() if _stood_before(holder, rows[key])}
     others = {
         key: holder.id
-        for key, holder in taken.items()
-        if holder.state != PaymentState.VOID and holder.id != ids[key]
+        for key, holder in held.items()
+        if holder.state != PaymentState.VOID and holder.id != rows[key].id and key not in taken
     }
     return [
         (row, _of_another(v, others[v.remote.remote_id]))
         if v.finding is Finding.ADOPT and v.remote and v.remote.remote_id in others
         else (row, v)
         for row, v in judged
-    ]
+    ], taken
+
+
+def _stood_before(holder: Holder, row: LostPayment) -> bool:
+    same = holder.subscription_id == row.subscription_id
+    return same and holder.state == PaymentState.PAID and holder.due_on < row.due_on
 
 
 def _of_another(verdict: Verdict, holder: int) -> Verdict:
@@ -203,10 +213,12 @@ def _cause(tx: Tx, row: LostPayment, verdict: Verdict) -> str:
     return f"{verdict.cause}; {_TWO_DATABASES[remote_checks.has_ever_sent(tx)]}"
 
 
-def _adopt(tx: Tx, ctx: Context, adopted: Sequence[tuple[LostPayment, Verdict]], now: datetime) -> None:
+def _adopt(
+    tx: Tx, ctx: Context, adopted: Sequence[tuple[LostPayment, Verdict]], taken: set[str], now: datetime
+) -> None:
     for state in (PaymentState.UNKNOWN, PaymentState.PARKED):
         found = [
-            Found(row, v.remote.remote_id, now, _was_made_elsewhere(row))
+            Found(row, v.remote.remote_id, now, _was_made_elsewhere(row), taken=v.remote.remote_id in taken)
             for row, v in adopted
             if v.remote and row.state == state
         ]

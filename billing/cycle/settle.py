@@ -10,12 +10,13 @@ from billing.core.money import format_amount
 from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import VANISHED
 from billing.core.remote_status import same_address, status_for
+from billing.core.renewal import RENEWED
 from billing.cycle.context import Context
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
 from billing.lifecycle.subscriptions import end_paid_pauses
 from billing.store import remote_checks
-from billing.store.rows import UnpaidPayment
+from billing.store.rows import ListedPayment, UnpaidPayment
 from billing.store.tx import Tx
 
 _PAGE = 500
@@ -47,13 +48,22 @@ def _settle_listed(
     while True:
         with ctx.db.transaction() as tx:
             rows = remote_checks.unpaid_page(tx, began, after, _PAGE)
-            apply_looks(tx, ctx, [(row, seen[row.remote_id]) for row in rows if row.remote_id in seen])
+            listed = [(row, seen[row.remote_id]) for row in rows if _is_told(row, seen.get(row.remote_id))]
+            apply_looks(tx, ctx, listed)
         room = ctx.settings.settle.max_gets_per_run - len(stragglers)
-        stragglers += [row for row in rows if row.remote_id not in seen][:room]
+        stragglers += [row for row in rows if not _is_told(row, seen.get(row.remote_id))][:room]
         ctx.progress("settle", ctx.report.checked, total)
         if len(rows) < _PAGE:
             return stragglers
         after = (rows[-1].looked_at, rows[-1].id)
+
+
+def _is_told(row: ListedPayment, listed: RemotePayment | None) -> bool:
+    """Whether the list tells of this payment.
+
+    A list may lag: what it shows of a record that stood for the period before may be what that was then.
+    """
+    return listed is not None and not (row.taken and (listed.paid or listed.marker != row.marker))
 
 
 async def _settle_stragglers(ctx: Context, rows: Sequence[UnpaidPayment]) -> None:
@@ -99,9 +109,13 @@ def apply_looks(tx: Tx, ctx: Context, looked: Sequence[tuple[UnpaidPayment, Remo
     for row, _, why in told:
         if why and not row.attention:
             lifecycle.flag(tx, ctx.actor, now, row, why)
-        elif not why and (row.attention == VANISHED or row.attention.startswith(_UNCLEAR)):
+        elif not why and (row.attention == VANISHED or row.attention.startswith((_UNCLEAR, RENEWED))):
             lifecycle.unflag(tx, now, row)
     booked, receipts = lifecycle.book_paid(tx, ctx.actor, now, ctx.today, ctx.run_id, paid)
+    dates = {row.id: remote.due_on for row, remote in looked}
+    for row in booked:
+        if dates[row.id] not in (None, row.due_on):
+            lifecycle.note_shown(tx, now, row, dates[row.id])
     ctx.report.paid += len(booked)
     ctx.report.notices_queued += receipts
     ctx.report.checked += len(looked)

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from billing.core.dunning import HELD_BACK
 from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest
 from billing.core.reconciling import is_proof_old
+from billing.core.renewal import NEVER_DAYS
 from billing.core.states import SubscriptionStatus
 from billing.cycle.context import Context
 from billing.cycle.pipeline import Pipeline
 from billing.cycle.reconcile import read_named
+from billing.cycle.renewals import take
 from billing.lifecycle import payments as lifecycle
 from billing.lifecycle import sending
 from billing.lifecycle.prices import catch_up_price
@@ -130,9 +132,11 @@ class _Feed:
         # The next cycle looks for what waited so long in this one that its proof of absence is old.
         good_since = now - max(_SHORTEST_PROOF, timedelta(seconds=self.ctx.settings.reconcile.quiet_seconds))
         old = [row for row in rows if is_proof_old(row.absent_looks, row.absent_at, good_since)]
-        self.ctx.report.due += len(old)
-        self.ctx.report.not_sent += len(old)
-        gone = {row.id for row in (*cancelled, *paused, *old)}
+        gone = {row.id for row in (*cancelled, *paused)}
+        late = ({row.id for row in old} | self.ctx.withheld & {row.id for row in rows}) - gone
+        self.ctx.report.due += len(late)
+        self.ctx.report.not_sent += len(late)
+        gone |= late
         return [row for row in rows if row.id not in gone]
 
     async def send(self, intent: _Intent) -> Result:
@@ -150,10 +154,10 @@ class _Feed:
             row.name,
             row.email,
             row.due_on,
-            (row.period_end_on - row.due_on).days + 1,
+            self._interval_days(row),
             row.wallet_address,
         )
-        outcome = await ctx.gateway.create(request, intent.send_by)
+        outcome = await self._charge(row, request, intent.send_by)
         if outcome.retry_after_seconds is not None:
             self.pace.pause(outcome.retry_after_seconds)
         # At an API that keeps no whole names every create is read by its id, and none is an alarm.
@@ -161,6 +165,20 @@ class _Feed:
         ctx.brakes.note(kind, outcome.status)
         self.named = self.named or outcome.named_id is not None
         return Result(row, outcome, ctx.clock())
+
+    def _interval_days(self, row: PlannedPayment) -> int:
+        """How long its period is. One that is over might renew itself at once."""
+        is_over = row.period_end_on < self.ctx.payable_from
+        if is_over and self.ctx.settings.mileston.renewal == "stop":
+            return NEVER_DAYS
+        return (row.period_end_on - row.due_on).days + 1
+
+    async def _charge(self, row: PlannedPayment, request: PaymentRequest, send_by: datetime) -> CreateOutcome:
+        """Create its record, or take the one of the period before for it, if that came back by itself."""
+        came_back = self.ctx.renewed.get(row.id)
+        if came_back is None:
+            return await self.ctx.gateway.create(request, send_by)
+        return await take(self.ctx, request, came_back)
 
     def _count(self, finished: list[Result], written: Written, held: int) -> None:
         report = self.ctx.report

@@ -13,12 +13,13 @@ from billing.core.event_text import EventAction
 from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import choose, mismatch
 from billing.core.remote_status import OurPayment, is_same_id, plain_address, why_keep
+from billing.core.renewal import has_renewed, renewed_text
 from billing.core.states import UNSENT, PaymentState
 from billing.cycle.context import Context
 from billing.cycle.observation import Observation
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
-from billing.store import payments, remote_checks
+from billing.store import payments, remote_checks, renewals
 from billing.store.events import about_payment, record
 from billing.store.rows import LostPayment, PaidPayment, PaymentRef
 
@@ -94,8 +95,15 @@ async def _note_unpaid_again(ctx: Context, row: PaidPayment) -> None:
     except GatewayError as error:
         ctx.report.problems.append(f"sweep: payment {row.id} could not be looked at again: {error}")
         return
-    if fresh is not None and fresh.status is RemoteStatus.UNPAID:
+    if fresh is None or fresh.status is not RemoteStatus.UNPAID:
+        return
+    if not has_renewed(fresh, row.due_on):
         _flag(ctx, row, "it was paid, and Mileston says now that it is unpaid")
+    elif ctx.settings.mileston.renewal == "keep":
+        _flag(ctx, row, renewed_text(fresh))
+    elif row.renewal_off_at is not None:
+        with ctx.db.transaction() as tx:
+            renewals.came_back(tx, [row.id])
 
 
 async def _note_void_lives(ctx: Context, row: LostPayment, remote_id: str) -> None:
@@ -217,7 +225,9 @@ async def _delete(ctx: Context, row: LostPayment, kept: str, remote_id: str) -> 
     ours = OurPayment(row.marker, row.amount_micros, row.email, row.due_on)
     try:
         fresh = await ctx.gateway.get(remote_id)
-        if fresh is None or why_keep(fresh, ours, kept, known_paid=False):
+        with ctx.db.read() as tx:
+            known_paid = remote_checks.stood_for_paid(tx, remote_id)
+        if fresh is None or why_keep(fresh, ours, kept, known_paid=known_paid):
             return
         if not is_same_id(fresh.remote_id, remote_id):
             return  # it answers by another name, perhaps that of the one that counts

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from billing.config.schema import Mileston
 from billing.core.markers import find_marker, name_with_marker
-from billing.core.outcomes import CreateOutcome, PaymentRequest, RemotePayment
+from billing.core.outcomes import CreateOutcome, PaymentRequest, RecordChange, RemotePayment
 from billing.core.remote_status import read_status
 from billing.gateway.addresses import checkout_url
 from billing.gateway.client import MilestonClient
@@ -80,6 +80,27 @@ class MilestonGateway:
         record = await self._payments.get(remote_id)
         return None if record is None else _as_payment(record)
 
+    async def update(self, remote_id: str, change: RecordChange) -> RemotePayment | None:
+        """Change one remote payment; as the answer shows it, or None if there is none of that id.
+
+        May be repeated. Raises `GatewayError`; then it may have been changed all the same.
+        """
+        name = None if change.marker is None else name_with_marker(change.plan, change.marker)
+        try:
+            record = await self._payments.update(
+                remote_id,
+                RecurringPayment(
+                    amount_micros=change.amount_micros,
+                    subscription_name=name,
+                    interval_days=change.interval_days,
+                ),
+            )
+        except CallFailed as error:
+            if error.status == 404:
+                return None
+            raise
+        return _as_payment(record)
+
     async def delete(self, remote_id: str) -> bool:
         """True if it was deleted, False if there was none of that id. Raises `GatewayError`."""
         return await self._payments.delete(remote_id)
@@ -118,4 +139,5 @@ def _as_payment(record: Record[RecurringPayment]) -> RemotePayment:
         email=shown.subscriber_email or "",
         status=read_status(shown.payment_status),
         due_on=shown.recurring_on,
+        interval_days=shown.interval_days,
     )

@@ -34,6 +34,7 @@ class PaymentValues(TypedDict, total=False):
     paid_at: datetime | None
     next_dun_on: date | None
     period_end_on: date
+    shown_on: date | None
 
 
 NOT_LOOKED: PaymentValues = {"absent_looks": 0, "absent_at": None, "look_step": 0, "next_look_at": None}

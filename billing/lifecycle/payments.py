@@ -111,6 +111,8 @@ class Found:
     by_at: datetime
     made_elsewhere: bool = False
     """Another copy of this database made it, and may have sent its mail as well."""
+    taken: bool = False
+    """It stood for the period before, and renewed itself."""
 
 
 def open_payments(
@@ -130,6 +132,7 @@ def open_payments(
     if not found:
         return 0
     check_transition(old, PaymentState.OPEN)
+    taken = _hand_on(tx, actor, now, [each for each in found if each.taken])
     moved = update_rows(
         tx,
         payments,
@@ -154,6 +157,8 @@ def open_payments(
     )
     if moved != len(found):
         raise RuntimeError("a payment was moved by another worker under our lock")
+    if taken:
+        update_rows(tx, payments, taken, {"state": PaymentState.OPEN.value})
     queued = notices.queue(
         tx,
         [
@@ -168,6 +173,35 @@ def open_payments(
     )
     record(tx, [about_payment(now, actor, action, each.row, each.remote_id) for each in found])
     return queued
+
+
+class _MadeBefore(TypedDict):
+    """A payment, and when the record that it took over was made."""
+
+    id: int
+    remote_from_at: datetime | None
+    remote_by_at: datetime | None
+
+
+def _hand_on(tx: Tx, actor: str, now: datetime, found: Sequence[Found]) -> list[_MadeBefore]:
+    """The paid payments before these give up their records, and keep the ids as their history.
+
+    Returns when those records were made, for the payments that they stand for now.
+    """
+    made = []
+    for each in found:
+        paid = (_P.remote_id == each.remote_id) & (_P.state == PaymentState.PAID.value)
+        statement = (
+            update(payments)
+            .where(paid, _P.subscription_id == each.row.subscription_id, _P.due_on < each.row.due_on)
+            .values(former_remote_id=_P.remote_id, remote_id=None, updated_at=now)
+            .returning(_P.id, _P.subscription_id, _P.remote_from_at, _P.remote_by_at)
+        )
+        for before in tx.execute(statement):
+            detail = f"payment {each.row.id}, due {each.row.due_on}"
+            record(tx, [about_payment(now, actor, EventAction.HANDED_ON, before, detail)])
+            made.append(_MadeBefore(id=each.row.id, remote_from_at=before[2], remote_by_at=before[3]))
+    return made
 
 
 def book_paid(
@@ -198,6 +232,11 @@ def book_paid(
     )
     record(tx, [about_payment(now, actor, EventAction.PAID, row) for row in booked])
     return booked, queued
+
+
+def note_shown(tx: Tx, now: datetime, row: PaymentRef, day: date | None) -> None:
+    """When it was booked paid its record showed another date: Mileston moves dates when something is paid."""
+    set_values(tx, row.id, now, shown_on=day)
 
 
 def mark_unknown(tx: Tx, actor: str, now: datetime, row: PaymentInState, cause: str) -> bool:

@@ -129,11 +129,17 @@ def record_outcomes(
     if not results:
         return Written([], 0)
     held = _still_ours(tx, run_id, [result.row.id for result in results])
-    used = _ids_in_use(tx, [r.outcome.remote_id for r in results if r.outcome.remote_id])
+    created = [result.outcome for result in results if not result.outcome.taken]
+    used = _ids_in_use(tx, [outcome.remote_id for outcome in created if outcome.remote_id])
     checked = [_checked(result, used) for result in results]
     current = [result for result in checked if result.row.id in held]
     opened = [
-        Found(result.row, result.outcome.remote_id or "", result.finished_at)
+        Found(
+            result.row,
+            result.outcome.remote_id or "",
+            result.finished_at,
+            taken=result.outcome.taken,
+        )
         for result in current
         if result.outcome.kind is OutcomeKind.CREATED
     ]
@@ -165,7 +171,7 @@ def _ids_in_use(tx: Tx, remote_ids: Sequence[str]) -> set[str]:
 
 def _checked(result: Result, used: set[str]) -> Result:
     """A create that was answered with the id of another payment is not believed."""
-    if result.outcome.remote_id not in used:
+    if result.outcome.taken or result.outcome.remote_id not in used:
         return result
     outcome = CreateOutcome(
         OutcomeKind.UNKNOWN,

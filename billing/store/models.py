@@ -133,6 +133,9 @@ class Subscription(SQLModel, table=True):
     updated_at: datetime
 
 
+_MAY_RENEW = "renewal_off_at IS NULL AND remote_id IS NOT NULL AND state IN ('open', 'paid', 'uncollectible')"
+
+
 class Payment(SQLModel, table=True):
     """The one charge for one period of one subscription."""
 
@@ -145,7 +148,8 @@ class Payment(SQLModel, table=True):
         CheckConstraint("period_end_on >= due_on", name="ck_payments_period"),
         _one_of("state", PaymentState, "ck_payments_state"),
         CheckConstraint(
-            "state NOT IN ('open', 'paid', 'uncollectible') OR remote_id IS NOT NULL",
+            "state NOT IN ('open', 'paid', 'uncollectible') OR remote_id IS NOT NULL"
+            " OR (state = 'paid' AND former_remote_id IS NOT NULL)",
             name="ck_payments_open_has_remote",
         ),
         CheckConstraint(
@@ -175,6 +179,19 @@ class Payment(SQLModel, table=True):
             "next_look_at",
             sqlite_where=text("state = 'void' AND next_look_at IS NOT NULL"),
             postgresql_where=text("state = 'void' AND next_look_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_payments_former",
+            "former_remote_id",
+            sqlite_where=text("former_remote_id IS NOT NULL"),
+            postgresql_where=text("former_remote_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_payments_renewal",
+            "state",
+            "id",
+            sqlite_where=text(_MAY_RENEW),
+            postgresql_where=text(_MAY_RENEW),
         ),
         Index(
             "ix_payments_attention",
@@ -227,6 +244,12 @@ class Payment(SQLModel, table=True):
     """The dedupe key of the latest mail that told of its being overdue."""
     led_to_pause: int = Field(default=0, sa_column=_number_column("led_to_pause"))
     """1 while dunning's pause of its subscription waits for its being paid."""
+    renewal_off_at: datetime | None = None
+    """When its record's interval was changed to one that never comes (`mileston.renewal = "stop"`)."""
+    former_remote_id: str | None = None
+    """The record that stood for it until that renewed itself and was taken for the next period."""
+    shown_on: date | None = None
+    """The date that its record showed when it was booked paid, if another than `due_on`."""
     receipt_number: str | None = None
     """`2026-000123`: without gaps in the year in which it was booked."""
     created_at: datetime

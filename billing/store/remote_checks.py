@@ -16,10 +16,11 @@ from billing.core.reconciling import LostCreate
 from billing.core.states import PaymentState
 from billing.store.bulk import update_rows
 from billing.store.models import attempts, payments, subscriptions
-from billing.store.rows import LostPayment, PaidPayment, PaymentInState, UnpaidPayment
+from billing.store.rows import Holder, ListedPayment, LostPayment, PaidPayment
 from billing.store.tx import Tx
 
 _P = payments.c
+_former = payments.alias("former")
 _LOST = (PaymentState.UNKNOWN.value, PaymentState.PARKED.value)
 _UNPAID = (PaymentState.OPEN.value, PaymentState.UNCOLLECTIBLE.value)
 _CHUNK = 500
@@ -130,10 +131,17 @@ def owners_of(tx: Tx, remote_id: str, marker: str) -> list[int]:
     return list(tx.execute(query).scalars())
 
 
-def holders(tx: Tx, remote_ids: Sequence[str]) -> dict[str, PaymentInState]:
+def holders(tx: Tx, remote_ids: Sequence[str]) -> dict[str, Holder]:
     """The payments of ours that these remote records stand for."""
-    query = select(_P.id, _P.subscription_id, _P.state, _P.remote_id).where(_P.remote_id.in_(remote_ids))
-    return {row.remote_id: cast("PaymentInState", row) for row in tx.execute(query)}
+    query = select(_P.id, _P.subscription_id, _P.state, _P.remote_id, _P.due_on)
+    rows = tx.execute(query.where(_P.remote_id.in_(remote_ids)))
+    return {row.remote_id: row for row in cast("list[Holder]", list(rows))}
+
+
+def stood_for_paid(tx: Tx, remote_id: str) -> bool:
+    """Whether a payment that was booked paid had this record, or has it still."""
+    paid = (_P.remote_id == remote_id) & (_P.state == PaymentState.PAID.value)
+    return bool(tx.execute(select(exists().where(or_(paid, _P.former_remote_id == remote_id)))).scalar())
 
 
 def claimed_ids(tx: Tx, remote_ids: Sequence[str]) -> set[str]:
@@ -168,6 +176,7 @@ _KNOWN = (
     _P.state,
     _P.looked_at,
     _P.paid_at,
+    _P.renewal_off_at,
 )
 
 
@@ -197,16 +206,21 @@ class _Dated(Protocol):
     state: str
     looked_at: datetime | None
     paid_at: datetime | None
+    renewal_off_at: datetime | None
 
 
 def _known(row: _Dated) -> KnownRemote:
-    """When it was paid is only known within bounds: after the last look that did not show it."""
+    """When it was paid is only known within bounds: after the last look that did not show it.
+
+    Changing its interval was a change, too, which came after that.
+    """
     paid = row.state == PaymentState.PAID.value
+    paid_at = row.renewal_off_at or row.paid_at
     return KnownRemote(
         row.remote_from_at,
         row.remote_by_at,
         row.due_on,
-        changed_by=row.paid_at if paid else None,
+        changed_by=paid_at if paid else None,
         unpaid_at=None if paid else row.looked_at,
         paid=paid,
         marker=row.marker,
@@ -248,7 +262,7 @@ def note_looks(tx: Tx, rows: Sequence[Look]) -> None:
 
 def unpaid_page(
     tx: Tx, looked_before: datetime, after: tuple[datetime, int], limit: int
-) -> list[UnpaidPayment]:
+) -> list[ListedPayment]:
     """Unpaid remote payments that were last looked at before an instant, oldest look first."""
     at, row_id = after
     query = (
@@ -263,6 +277,7 @@ def unpaid_page(
             _P.attention,
             _P.marker,
             _P.remote_by_at,
+            exists().where(_former.c.former_remote_id == _P.remote_id).label("taken"),
             subscriptions.c.reference,
             subscriptions.c.email,
         )
@@ -275,7 +290,7 @@ def unpaid_page(
         .order_by(_P.looked_at, _P.id)
         .limit(limit)
     )
-    return cast("list[UnpaidPayment]", list(tx.execute(query)))
+    return cast("list[ListedPayment]", list(tx.execute(query)))
 
 
 def lock_unpaid(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
@@ -306,9 +321,9 @@ def paid_among(tx: Tx, remote_ids: Sequence[str]) -> list[PaidPayment]:
     """Which of these remote payments we booked as paid."""
     rows: list[PaidPayment] = []
     for chunk in _chunks(remote_ids):
-        query = select(_P.id, _P.subscription_id, _P.remote_id, _P.attention).where(
-            _P.remote_id.in_(chunk), _P.state == PaymentState.PAID.value
-        )
+        query = select(
+            _P.id, _P.subscription_id, _P.remote_id, _P.attention, _P.due_on, _P.renewal_off_at
+        ).where(_P.remote_id.in_(chunk), _P.state == PaymentState.PAID.value)
         rows += cast("list[PaidPayment]", list(tx.execute(query)))
     return rows
 

@@ -61,6 +61,9 @@ class Payment(PaymentInState, Protocol):
     next_dun_on: date | None
     told_by: str
     led_to_pause: int
+    renewal_off_at: datetime | None
+    former_remote_id: str | None
+    shown_on: date | None
     receipt_number: str | None
     created_at: datetime
     updated_at: datetime
@@ -163,11 +166,47 @@ class UnpaidPayment(PaymentInState, PeriodRef, Protocol):
     email: str
 
 
+class ListedPayment(UnpaidPayment, Protocol):
+    """One that is looked for in the list first."""
+
+    taken: bool
+    """Its record stood for the period before once: what lags behind shows what that one was."""
+
+
 class PaidPayment(PaymentRef, Protocol):
     """A payment that was booked as paid."""
 
     remote_id: str
     attention: str
+    due_on: date
+    renewal_off_at: datetime | None
+
+
+class Holder(PaymentInState, Protocol):
+    """A payment that a remote record stands for."""
+
+    remote_id: str
+    due_on: date
+
+
+class MayRenew(PaymentInState, Protocol):
+    """A payment whose record may come back by itself, with what that record must show to be its."""
+
+    remote_id: str
+    marker: str
+    due_on: date
+    shown_on: date | None
+    attention: str
+    email: str
+    subscription_status: str
+
+
+class BeforeNext(MayRenew, Protocol):
+    """Such a payment, and the next one of its subscription, which is about to be sent."""
+
+    next_id: int
+    next_marker: str
+    next_due_on: date
 
 
 class Attempt(Protocol):

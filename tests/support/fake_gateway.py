@@ -6,10 +6,17 @@ import builtins
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RemotePayment, RemoteStatus
+from billing.core.outcomes import (
+    CreateOutcome,
+    OutcomeKind,
+    PaymentRequest,
+    RecordChange,
+    RemotePayment,
+    RemoteStatus,
+)
 from billing.errors import GatewayError
 
 START = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
@@ -29,6 +36,15 @@ class Clock:
     def to(self, seconds: float) -> None:
         """Go to so many seconds after the start."""
         self.now = START + timedelta(seconds=seconds)
+
+
+def _changed(remote: RemotePayment, change: RecordChange) -> RemotePayment:
+    return replace(
+        remote,
+        interval_days=change.interval_days,
+        marker=change.marker or remote.marker,
+        amount_micros=remote.amount_micros if change.amount_micros is None else change.amount_micros,
+    )
 
 
 @dataclass
@@ -110,6 +126,7 @@ class FakeGateway:
             request.email,
             RemoteStatus.UNPAID,
             request.due_on,
+            request.interval_days,
         )
         self.made.append(Made(remote, self.clock() + timedelta(seconds=late_seconds)))
         return remote_id
@@ -140,6 +157,20 @@ class FakeGateway:
     async def get(self, remote_id: str) -> RemotePayment | None:
         self._ask(f"get {remote_id}")
         return next((remote for remote in self.live if remote.remote_id == remote_id), None)
+
+    async def update(self, remote_id: str, change: RecordChange) -> RemotePayment | None:
+        self._ask(f"update {remote_id}")
+        for made in self.made:
+            if made.remote.remote_id == remote_id and not made.deleted:
+                made.remote = _changed(made.remote, change)
+                return made.remote
+        return None
+
+    def renew(self, remote_id: str, due_on: date) -> None:
+        """A record comes back by itself: unpaid, for a later date."""
+        for made in self.made:
+            if made.remote.remote_id == remote_id:
+                made.remote = replace(made.remote, status=RemoteStatus.UNPAID, due_on=due_on)
 
     async def delete(self, remote_id: str) -> bool:
         self._ask(f"delete {remote_id}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from .fates import CREATE_FATES, RESET, CreateBody, Fate, Reply, Shown
 from .loop import VirtualLoop
 from .options import Options
 from .records import BY_HAND, Key, Remote, Wire, person
+from .renewing import Change, Renewals
 from .storing import DAY, order_of, spelt, stored_name
 from .trace import Trace
 
@@ -51,9 +51,11 @@ class ModelApi:
     """When the second began that calls are counted in, and how many came."""
     odd: Random = field(init=False)
     """The luck of the traits, apart from that of the narrow world."""
+    renewals: Renewals = field(init=False)
 
     def __post_init__(self) -> None:
         self.odd = Random(f"{self.options.seed} odd")
+        self.renewals = Renewals(self)
 
     def spell(self) -> str:
         """`unauthorized`, `refused` or `silent` if such a time has come over the API, else ''."""
@@ -168,10 +170,12 @@ class ModelApi:
             made_at=self.loop.time(),
             wire=wire,
             interval_days=body.interval_days,
+            charged_days=body.charged_days or body.interval_days,
         )
         if self._is_odd(self.options.traits.status_words / 2):
             remote.word = (remote.made_at, remote.made_at + self.odd.uniform(3600.0, 5 * DAY), None)
         self.records[remote.remote_id] = remote
+        self.renewals.made(remote)
         self.by_key.setdefault(remote.key, []).append(remote)
         return remote
 
@@ -209,6 +213,16 @@ class ModelApi:
 
         def act() -> Reply:
             reply = self._delete(remote_id, by)
+            return RESET if lost else reply
+
+        self.receive_read(act, answer)
+
+    def receive_update(self, change: Change, by: str, answer: Answer) -> None:
+        """So may a change of a record."""
+        lost = not self.calm and self.rng.random() < self.options.read_faults / 2
+
+        def act() -> Reply:
+            reply = self.renewals.update(change, by)
             return RESET if lost else reply
 
         self.receive_read(act, answer)
@@ -313,33 +327,13 @@ class ModelApi:
             remote.part_paid = remote.amount_micros > 1
             remote.amount_micros = max(1, remote.amount_micros // 10)
             self.trace.note("person", f"changes the amount of {remote.remote_id}", f"{remote.amount_micros}")
-        remote.paid_at = now
-        if self.options.traits.renewals:
-            self.loop.outside_later(remote.interval_days * DAY, self._renew, remote)
+        remote.paid_at, remote.unpaid_again_at = now, None
+        self.renewals.paid(remote)
         if self._is_odd(self.options.traits.status_words):
             later = now + self.odd.uniform(3600.0, 5 * DAY)
             remote.word = self.odd.choice(((now, later, "processing"), (later, float("inf"), "refunded")))
         self.trace.note("payer", f"pays {remote.remote_id}", f"{remote.key[0]} {remote.key[1]}")
         self.trace.count("paid by payers")
-
-    def _renew(self, remote: Remote) -> None:
-        """It is unpaid again by itself, and its date has moved on; whoever pays by itself pays it, too."""
-        if not remote.live or self.calm:
-            return
-        due_on = date.fromisoformat(remote.due_on or remote.key[1]) + timedelta(days=remote.interval_days)
-        remote.due_on, remote.unpaid_again_at = due_on.isoformat(), self.loop.time()
-        self.trace.note("api", f"{remote.remote_id} renews itself", remote.due_on)
-        self.trace.count("records that renewed themselves")
-        self.loop.outside_later(2 * DAY, self._pay_renewed, remote)
-
-    def _pay_renewed(self, remote: Remote) -> None:
-        """A renewed record that is still for its new date, beside another for that very period."""
-        others = [r for r in self.live((remote.key[0], remote.due_on)) if r is not remote]
-        if remote.live and others and not self.calm:
-            self.trace.violated(
-                f"{remote.key[0]} {remote.due_on} is asked for twice: {remote.remote_id} renewed itself, "
-                f"and {others[0].remote_id} was made"
-            )
 
     def unpay(self, remote: Remote) -> None:
         remote.unpaid_again_at = self.loop.time()

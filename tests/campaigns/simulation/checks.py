@@ -58,11 +58,15 @@ def _is_nameless(world: World, key: Key) -> bool:
 def _is_for_a_person(world: World, key: Key) -> bool:
     """Whether a double of it is no proved one, and a person was told.
 
-    It shows a word that the program can't read, or did so when a list last showed it; or it was paid in
-    part, and its amount is not the payment's; or the terms were changed since, and its e-mail or amount is
-    not the payment's any more; or the payment is void, and what came to light of it is a person's to judge.
+    It shows another date, for it renewed itself; or a word that the program can't read, or did so when a
+    list last showed it; or it was paid in part, and its amount is not the payment's; or the terms were
+    changed since, and its e-mail or amount is not the payment's any more; or the payment is void, and what
+    came to light of it is a person's to judge.
     """
-    is_unclear = any(remote.word is not None or remote.part_paid for remote in world.api.live(key))
+    is_unclear = any(
+        remote.word is not None or remote.part_paid or remote.due_on not in ("", key[1])
+        for remote in world.api.live(key)
+    )
     agreement = world.clientele.by_email(key[0])
     is_changed = agreement is not None and agreement.changed_at is not None
     state = _flagged(world).get(key)
@@ -97,7 +101,8 @@ def _payments(world: World) -> None:
     rows = {
         (email, due_on): (state, attention, remote_id)
         for email, due_on, state, attention, remote_id in world.store.rows(
-            "SELECT s.reference || '@example.com', p.due_on, p.state, p.attention, p.remote_id "
+            "SELECT s.reference || '@example.com', p.due_on, p.state, p.attention, "
+            "coalesce(p.remote_id, p.former_remote_id) "
             "FROM payments p JOIN subscriptions s ON s.id = p.subscription_id"
         )
     }
@@ -153,7 +158,8 @@ def _payment(
     elif live[0].amount_micros != asked:
         world.trace.violated(f"{key[0]} {key[1]} was charged with a wrong amount")
     shown = live[0].remote_id in world.witness.unpaid_in_lists
-    if state == "paid" and not live[0].paid and shown and not attention:
+    came_back = live[0].due_on not in ("", key[1])  # for a later period: its own was paid
+    if state == "paid" and not live[0].paid and shown and not attention and not came_back:
         world.trace.violated(f"{key[0]} {key[1]} is booked as paid, and is not")
 
 

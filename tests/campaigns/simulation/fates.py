@@ -24,6 +24,8 @@ class CreateBody:
     amount_micros: int
     due_on: str
     interval_days: int = 30
+    charged_days: int = 0
+    """How long the period is that it charges, where that is not its interval."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,13 @@ def _brakes(options: Options, rng: Random) -> Options:
 
 
 def _later(options: Options, _rng: Random) -> Options:
+    if options.traits.renewals:
+        options = _section(options, "mileston", renewal="stop")
+        if options.tempo in ("seconds", "minutes", "hours"):
+            options = replace(options, tempo="days")
+        # A database that forgets that a record was handed on can't learn it from the API: see decision 17.
+        traits = replace(options.traits, folder_restores="", failovers=False)
+        options = replace(options, traits=traits, restores=0, loses_all=False)
     if options.traits.renewals or options.traits.partial_payments:
         options = replace(options, payers=1.0, unpaid_flips=False)
     if options.traits.long_history:

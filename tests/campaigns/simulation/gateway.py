@@ -13,7 +13,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from billing.core.markers import name_with_marker
-from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RemotePayment
+from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RecordChange, RemotePayment
 from billing.errors import GatewayError
 from billing.gateway.mileston import _as_payment
 from billing.gateway.resources import RECURRING_PAYMENTS, Record, RecurringPayment
@@ -22,6 +22,7 @@ from . import traits as world_traits
 from .api import Answer, ModelApi, Withdraw
 from .fates import CreateBody, Reply, Shown
 from .loop import Process
+from .renewing import Change
 
 if TYPE_CHECKING:
     from .witness import Witness
@@ -56,6 +57,7 @@ class ModelGateway:
             amount_micros=request.amount_micros,
             due_on=request.due_on.isoformat(),
             interval_days=request.interval_days,
+            charged_days=self._witness.days_of(request.marker),
         )
         connected = await self._connect("create.before-send")
         if not connected:
@@ -88,6 +90,25 @@ class ModelGateway:
             return None
         if reply.status != 200 or reply.shown is None:
             raise GatewayError(f"get: HTTP {reply.status}")
+        return _remote_payment(reply.shown)
+
+    async def update(self, remote_id: str, change: RecordChange) -> RemotePayment | None:
+        name = None if change.marker is None else name_with_marker(change.plan, change.marker)
+        await self._reach("update.before-send")
+        remote = self._api.records.get(remote_id)
+        if change.marker is not None and name is not None and remote is not None:
+            due_on = remote.due_on or remote.key[1]
+            body = CreateBody(name, remote.email, change.amount_micros or 0, due_on, change.interval_days)
+            self._witness.leaving(change.marker, body, self._run_id, self._clock())
+        days = self._witness.days_of(change.marker or "")
+        said = Change(remote_id, change.interval_days, name, change.amount_micros, days)
+        reply = await self._exchange(
+            lambda answer: self._api.receive_update(said, self._run_id, answer), "update"
+        )
+        if reply.status == 404:
+            return None
+        if reply.status != 200 or reply.shown is None:
+            raise GatewayError(f"update: {_words(reply)}")
         return _remote_payment(reply.shown)
 
     async def delete(self, remote_id: str) -> bool:

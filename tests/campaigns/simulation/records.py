@@ -42,8 +42,19 @@ class Remote:
     tenant: bool = False
     """Another database of the same business made it."""
     interval_days: int = 30
+    charged_days: int = 30
+    """How long the period is that it charges."""
     due_on: str = ""
     """What it shows as its date: moved on if it renewed itself."""
+    earlier: list[tuple[float, str, int, str]] = field(default_factory=list)
+    """What it was: until when, its name, amount and date."""
+    patched_at: float = 0.0
+    timer: int = 0
+    """The number of the timer that may renew it: a changed interval sets another one."""
+    taken: bool = False
+    """It stood for an earlier period before."""
+    handed_on: bool = False
+    """The history of a record that stands for a later period now."""
     word: tuple[float, float, str | None] | None = None
     """From when until when it shows another word than paid or unpaid, and which."""
     looked_at: dict[str, float] = field(default_factory=dict)
@@ -63,16 +74,13 @@ class Remote:
             return None
         paid = self.was_paid(at)
         status = "paid" if paid else "unpaid"
-        return Shown(
-            self.remote_id,
-            self.name,
-            self.email,
-            self.amount_micros,
-            paid,
-            status,
-            self.due_on or self.key[1],
-            self.interval_days,
-        )
+        now = (float("inf"), self.name, self.amount_micros, self.due_on or self.key[1])
+        _, name, amount, due_on = next(was for was in (*self.earlier, now) if was[0] > at)
+        return Shown(self.remote_id, name, self.email, amount, paid, status, due_on, self.interval_days)
+
+    def changes(self, at: float) -> None:
+        """What it shows until now is its past; a list that lags goes on showing that."""
+        self.earlier.append((at, self.name, self.amount_micros, self.due_on or self.key[1]))
 
     def was_paid(self, at: float) -> bool:
         if self.unpaid_again_at is not None and self.unpaid_again_at <= at:
@@ -81,7 +89,7 @@ class Remote:
 
     @property
     def changed_at(self) -> float:
-        return max(self.made_at, self.paid_at or 0.0, self.unpaid_again_at or 0.0)
+        return max(self.made_at, self.paid_at or 0.0, self.unpaid_again_at or 0.0, self.patched_at)
 
 
 @dataclass(slots=True)

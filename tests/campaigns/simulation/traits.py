@@ -16,7 +16,6 @@ GATEWAY_RESETS = True
 
 LATER = {
     "throttle_per_second": "slowing down on 429 belongs to years of history (issue 13)",
-    "renewals": "records that renew themselves belong to years of history (issue 13)",
     "long_history": "thousands of records belong to years of history (issue 13)",
     "clock_jumps": "nothing promised survives a jump yet: it needs the API's Date header as a second clock",
 }
@@ -75,8 +74,10 @@ class Traits:
     """The API takes so many calls a second, and answers 429 or 503 beyond."""
     partial_payments: float = 0.0
     """The share of records whose amount somebody changes before it is paid."""
-    renewals: bool = False
-    """A paid record becomes unpaid by itself after its interval, and its date moves on."""
+    renewals: str = ""
+    """A record becomes unpaid by itself after its interval, and its date moves on: at `midnight` or `late`;
+    `all`: not only the paid ones; `deaf`: whatever becomes of its interval; `moves`: its date moves on as
+    soon as it is paid."""
     long_history: int = 0
     """So many records of years past stand in the list."""
     clock_jumps: bool = False
@@ -121,6 +122,7 @@ def _one_of(*values: Any) -> Callable[[Random], Any]:
     return lambda rng: rng.choice(values)
 
 
+_RENEWALS = ("midnight", "midnight all", "late", "late all", "deaf", "deaf all", "moves", "moves deaf")
 _ORDERS = ("due_newest", "due_oldest", "changed_newest", "changed_oldest", "random")
 
 TRAITS: dict[str, Trait] = {
@@ -148,7 +150,7 @@ TRAITS: dict[str, Trait] = {
     "shared_brakes": Trait(0.06, _yes, "24"),
     "throttle_per_second": Trait(0.1, _one_of(1.0, 5.0), "14"),
     "partial_payments": Trait(0.1, _one_of(0.2, 0.6), "15"),
-    "renewals": Trait(0.1, _yes, "-"),
+    "renewals": Trait(0.1, _one_of(*_RENEWALS), "-"),
     "long_history": Trait(0.05, _one_of(300, 2000), "25"),
     "clock_jumps": Trait(0.1, _yes, "-"),
     "ladder": Trait(1.0, _yes, "11"),

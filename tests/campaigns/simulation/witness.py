@@ -100,6 +100,11 @@ class Witness:
         if agreement is None or date.fromisoformat(body.due_on) not in agreement.mays:
             self.trace.violated(f"{body.email} was charged for {body.due_on}, when nothing was due")
 
+    def days_of(self, marker: str) -> int:
+        """How many days the period of a payment has; 0 if the database does not know it any more."""
+        rows = self.store.rows("SELECT due_on, period_end_on FROM payments WHERE marker = ?", marker)
+        return (date.fromisoformat(rows[0][1]) - date.fromisoformat(rows[0][0])).days + 1 if rows else 0
+
     def _is_the_subscription_itself(self, key: Key, marker: str) -> None:
         rows = self.store.rows(
             "SELECT s.reference FROM payments p JOIN subscriptions s ON s.id = p.subscription_id "
@@ -170,6 +175,42 @@ class Witness:
                 )
         if self.options.traits.wide and not self.options.restores:
             self._overlaps(remote)
+
+    def taken(self, remote: Remote) -> None:
+        """A record that came back stands for the period that it shows: no other may."""
+        for other in self.api.live(remote.key):
+            if other is not remote and other.wire and remote.key not in self.cleared:
+                self.trace.violated(
+                    f"{remote.key[0]} {remote.key[1]} was charged twice: {other.remote_id} was made, "
+                    f"and {remote.remote_id} was taken"
+                )
+
+    def stopped(self, remote: Remote) -> None:
+        """The interval of a record was changed alone: it is booked as paid, or its period ends.
+
+        (A worker that read it before another one took it for the next period does no harm.)
+        """
+        rows = self.store.rows(
+            "SELECT p.state, s.status, p.period_end_on FROM payments p "
+            "JOIN subscriptions s ON s.id = p.subscription_id WHERE p.remote_id = ?",
+            remote.remote_id,
+        )
+        tomorrow = (self.today() + timedelta(days=1)).isoformat()
+        if not remote.taken and not any(
+            state == "paid" or status in ("cancelled", "ended") or ends_on <= tomorrow
+            for state, status, ends_on in rows
+        ):
+            self.trace.violated(f"{remote.remote_id} was stopped, and it is neither paid nor over: {rows}")
+
+    def was_let_go(self, remote: Remote) -> bool:
+        """Whether a person was told that a record came back, and let the next period be sent beside it."""
+        return bool(
+            self.store.rows(
+                "SELECT 1 FROM payments WHERE remote_id = ? AND attention LIKE ?",
+                remote.remote_id,
+                "its record at Mileston renewed%",
+            )
+        )
 
     def _is_deleted_by_hand(self, remote: Remote) -> bool:
         """It, or the double of it that had stayed when the program deleted it."""
@@ -297,6 +338,8 @@ class Witness:
             return
         if cause.startswith("proved not to exist"):
             fine = self.options.settings.reconcile.when_absent == "park"
+        elif cause.startswith("Mileston made the record") and self.options.traits.renewals:
+            fine = True  # it came back meanwhile
         elif "bears its marker" in cause or cause.startswith("Mileston made the record"):
             fine = "stored_wrong" in self.options.create_faults
         else:
@@ -311,7 +354,7 @@ class Witness:
 def _span(remote: Remote) -> tuple[date, date]:
     """The first and the last day that a remote payment charges."""
     first = date.fromisoformat(remote.key[1])
-    return first, first + timedelta(days=remote.interval_days - 1)
+    return first, first + timedelta(days=remote.charged_days - 1)
 
 
 def _instant(text: str) -> datetime:

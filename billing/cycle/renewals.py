@@ -1,0 +1,249 @@
+"""Records at Mileston that may renew themselves: looked for before a run sends, and stopped once paid.
+
+`look_back`       before submit: did the records of the periods before come back?
+`stop_renewals`   after settle: what is paid gets an interval that never comes (`mileston.renewal = "stop"`)
+
+With `"keep"` a few are read: the canary. Two that came back stop the run. See decision 17.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import TypeVar
+
+from billing.core.event_text import EventAction
+from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RecordChange, RemotePayment
+from billing.core.renewal import (
+    CANARIES,
+    IT_IS_SYSTEM,
+    NEVER_DAYS,
+    RENEWED,
+    SET_STOP,
+    CameBack,
+    Step,
+    has_renewed,
+    judge,
+    may_take,
+    renewed_text,
+)
+from billing.core.states import PaymentState, SubscriptionStatus
+from billing.cycle.context import Context
+from billing.errors import GatewayError
+from billing.lifecycle import payments as lifecycle
+from billing.store import payments, renewals
+from billing.store.events import about_payment, record
+from billing.store.rows import BeforeNext, MayRenew
+
+_LOOKED_THROUGH = 200
+"""Among so many the canary looks for one that the list shows as having come back."""
+_NEVER = RecordChange(interval_days=NEVER_DAYS)
+_REFUSED = frozenset({400, 403, 404, 422})
+_TO_COME = frozenset({PaymentState.PLANNED, PaymentState.HELD})
+_AT_MILESTON = frozenset(PaymentState) - _TO_COME - {PaymentState.VOID}
+_Answer = TypeVar("_Answer")
+Read = Sequence[tuple[BeforeNext, RemotePayment | None]]
+
+
+async def look_back(ctx: Context) -> None:
+    """See whether records came back, before anything is sent beside them."""
+    with ctx.db.read() as tx:
+        if not payments.count_planned(tx, ctx.as_of):
+            return
+    stops = ctx.settings.mileston.renewal == "stop"
+    canaries = [
+        (row, remote)
+        for row, remote in await _canaries(ctx, stopped=stops)
+        if remote is not None and has_renewed(remote, row.due_on)
+    ]
+    if stops:
+        _wait_for_unknown(ctx)
+        await _deal_with_all(ctx, even_stopped=bool(canaries))
+    elif len(canaries) >= IT_IS_SYSTEM:
+        row, remote = canaries[0]
+        ctx.brakes.stopped = (
+            f"records at Mileston renew themselves: {remote.remote_id}, paid for {row.due_on}, asks for "
+            f"{remote.due_on} by now. Nothing is sent beside such records: {SET_STOP}"
+        )
+    else:
+        for row, remote in canaries:
+            if row.attention.startswith(RENEWED):
+                continue  # a person has been told, and let the next one go
+            _flag(ctx, row, renewed_text(remote))
+            _hold(ctx, row, f"the record {remote.remote_id} of the period before renewed itself: {SET_STOP}")
+
+
+def _wait_for_unknown(ctx: Context) -> None:
+    """What is not known to exist can't be stopped, and may have come back: the next one waits for it."""
+    with ctx.db.read() as tx:
+        waiting = renewals.after_unknown(tx, ctx.as_of)
+    for next_id, earlier in waiting.items():
+        _withhold(ctx, next_id, f"it is not known yet whether payment {earlier} exists")
+
+
+async def _canaries(ctx: Context, *, stopped: bool) -> Read:
+    """A few periods before those about to be sent, read now; first those that a list gave away.
+
+    With `stopped` those that should not be able to come back, else paid ones that may.
+    """
+    with ctx.db.read() as tx:
+        rows = renewals.before_next(tx, ctx.as_of, 0, _LOOKED_THROUGH, paid=not stopped, stopped=stopped)
+    shown = ctx.observation.by_id if ctx.observation is not None else {}
+
+    def inconspicuous(row: BeforeNext) -> bool:
+        remote = shown.get(row.remote_id)
+        return remote is None or not has_renewed(remote, row.due_on)
+
+    chosen = sorted(rows, key=inconspicuous)[:CANARIES]
+    read = await ask_all(ctx.gateway.get(row.remote_id) for row in chosen)
+    return [
+        (row, remote)
+        for row, remote in zip(chosen, read, strict=True)
+        if not isinstance(remote, GatewayError)
+    ]
+
+
+async def _deal_with_all(ctx: Context, *, even_stopped: bool) -> None:
+    """Every record of a period before is stopped, taken for the next one, or the next one waits."""
+    after_id, lanes = 0, ctx.settings.cycle.concurrency
+    while not ctx.stopping():
+        with ctx.db.read() as tx:
+            rows = renewals.before_next(
+                tx, ctx.as_of, after_id, lanes, stopped=None if even_stopped else False
+            )
+        if not rows:
+            return
+        after_id = rows[-1].next_id
+        read = await ask_all(ctx.gateway.get(row.remote_id) for row in rows)
+        to_stop = []
+        for row, remote in zip(rows, read, strict=True):
+            if isinstance(remote, GatewayError):
+                _withhold(ctx, row.next_id, str(remote))
+                continue
+            verdict = judge(row, remote, paid=row.state == PaymentState.PAID)
+            if verdict.step is Step.STOP:
+                to_stop.append(row)
+            elif verdict.step is Step.TAKE:
+                ctx.renewed[row.next_id] = CameBack(row.remote_id, row.marker)
+            elif verdict.step is Step.HOLD:
+                _flag(ctx, row, f"{RENEWED} to {remote.due_on if remote else '?'}: see payment {row.next_id}")
+                _hold(ctx, row, verdict.cause)
+        for stopped, error in await _stop(ctx, to_stop):
+            if error is not None:
+                _withhold(ctx, stopped.next_id, str(error))
+
+
+async def take(ctx: Context, request: PaymentRequest, came_back: CameBack) -> CreateOutcome:
+    """Let the record that came back stand for this payment: its name, amount and interval are changed.
+
+    Never its status. It may be repeated, and creates nothing.
+    """
+    remote_id, markers = came_back.remote_id, (came_back.marker, request.marker)
+    try:
+        fresh = await ctx.gateway.get(remote_id)
+    except GatewayError as error:
+        return CreateOutcome(OutcomeKind.NOT_SENT, detail=f"the record {remote_id} was not changed: {error}")
+    if not may_take(fresh, request.due_on, markers, request.email):
+        return CreateOutcome(
+            OutcomeKind.NOT_SENT, detail=f"the record {remote_id} changed while it was looked at"
+        )
+    change = RecordChange(request.interval_days, request.marker, request.plan, request.amount_micros)
+    ctx.checkpoint("renewals.before-take")
+    try:
+        await ctx.gateway.update(remote_id, change)
+        taken = await ctx.gateway.get(remote_id)
+    except GatewayError as error:
+        kind = OutcomeKind.REFUSED if error.status in _REFUSED else OutcomeKind.UNKNOWN
+        return CreateOutcome(kind, status=error.status, detail=str(error))
+    if taken is None or (taken.marker, taken.amount_micros) != (request.marker, request.amount_micros):
+        detail = f"the record {remote_id} was changed, and does not show it"
+        return CreateOutcome(OutcomeKind.UNKNOWN, detail=detail)
+    return CreateOutcome(OutcomeKind.CREATED, remote_id=remote_id, taken=True)
+
+
+async def stop_renewals(ctx: Context) -> None:
+    """What is booked paid, and whatever is left of subscriptions that ended, shall never come back."""
+    if ctx.settings.mileston.renewal != "stop":
+        return
+    after_id, lanes = 0, ctx.settings.cycle.concurrency
+    while not ctx.stopping():
+        with ctx.db.read() as tx:
+            rows = renewals.to_stop(tx, ctx.today, after_id, lanes)
+        if not rows:
+            return
+        after_id = rows[-1].id
+        failed = [error for _, error in await _stop(ctx, rows) if error is not None]
+        if failed:
+            ctx.report.problems.append(f"renewals: {len(failed)} records could not be stopped: {failed[0]}")
+            return
+
+
+_Stopped = TypeVar("_Stopped", bound=MayRenew)
+
+
+async def _stop(ctx: Context, rows: Sequence[_Stopped]) -> list[tuple[_Stopped, GatewayError | None]]:
+    """Change their intervals, and nothing else; each with what went wrong, or None."""
+    changed = await ask_all(ctx.gateway.update(row.remote_id, _NEVER) for row in rows)
+    done: list[_Stopped] = []
+    answers: list[tuple[_Stopped, GatewayError | None]] = []
+    for row, remote in zip(rows, changed, strict=True):
+        error = remote if isinstance(remote, GatewayError) else None
+        if not isinstance(remote, GatewayError):
+            if remote is not None and has_renewed(remote, row.due_on):
+                _note_surplus(ctx, row, remote)
+            elif remote is not None and remote.interval_days not in (None, NEVER_DAYS):
+                error = GatewayError(
+                    f"Mileston keeps the interval of {remote.interval_days} days of {remote.remote_id}"
+                )
+            else:
+                done.append(row)
+        answers.append((row, error))
+    with ctx.db.transaction() as tx:
+        now = ctx.clock()
+        renewals.mark_off(tx, [row.id for row in done], now)
+        stopped = EventAction.RENEWAL_STOPPED
+        record(tx, [about_payment(now, ctx.actor, stopped, row, row.remote_id) for row in done])
+    return answers
+
+
+def _note_surplus(ctx: Context, row: MayRenew, remote: RemotePayment) -> None:
+    """It came back before it could be stopped: the next period takes it, if it can still do so."""
+    with ctx.db.read() as tx:
+        state = renewals.state_of_period(tx, row.subscription_id, remote.due_on or row.due_on)
+    over = row.subscription_status in (SubscriptionStatus.CANCELLED, SubscriptionStatus.ENDED)
+    if state in _AT_MILESTON or (over and state not in _TO_COME):
+        why = "beside the record of that period" if state in _AT_MILESTON else "though its subscription ended"
+        _flag(ctx, row, f"{RENEWED} and asks for {remote.due_on}, {why}: delete {remote.remote_id} there")
+
+
+def _withhold(ctx: Context, next_id: int, why: str) -> None:
+    if not ctx.withheld:
+        ctx.report.problems.append(
+            f"renewals: payment {next_id} waits for the record of the period before: {why}"
+        )
+    ctx.withheld.add(next_id)
+
+
+def _hold(ctx: Context, row: BeforeNext, cause: str) -> None:
+    with ctx.db.transaction() as tx:
+        following = payments.find(tx, row.next_id)
+        if following is None:
+            return
+        held = lifecycle.hold(tx, ctx.actor, ctx.clock(), [following], {following.id: cause})
+    ctx.report.due += len(held)
+    ctx.report.held += len(held)
+
+
+def _flag(ctx: Context, row: MayRenew, attention: str) -> None:
+    with ctx.db.transaction() as tx:
+        lifecycle.flag(tx, ctx.actor, ctx.clock(), row, attention)
+
+
+async def ask_all(calls: Iterable[Awaitable[_Answer]]) -> list[_Answer | GatewayError]:
+    """Wait for calls to the API at once; what the API could not answer stands in the list as its error."""
+    answers: list[_Answer | GatewayError] = []
+    for answer in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(answer, BaseException) and not isinstance(answer, GatewayError):
+            raise answer
+        answers.append(answer)
+    return answers
