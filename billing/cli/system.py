@@ -160,7 +160,7 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> None:
 
 def explain(
     reference: ReferenceArgument,
-    day: Annotated[str | None, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD; default: today.")] = None,
+    day: Annotated[str | None, typer.Argument(metavar="DATE", help="YYYY-MM-DD; default: today.")] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
