@@ -94,6 +94,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     _K.UNFINISHED: ("The last run has not finished for {since}: it was killed, or it hangs", ""),
     _K.STALE: ("No cycle has finished for {since}: check that the daemon or cron is running", ""),
 }
+JOINTS = (": ", "; ")
+"""What stands between sentences, besides a comma; French has it otherwise."""
 AND_MORE = "and {count} more"
 NAMED = "payment {id} ({reference}, due on {due_on})"
 OTHER_CAUSES = "{count} other causes"

@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 
-from billing.core.need_text import DETAILS, TEXTS
+from billing.core.need_text import DETAILS, JOINTS, TEXTS
 from billing.core.notices import DigestItem
 from billing.mail.i18n import SOURCE_LANGUAGE, Formats, translations
 
@@ -61,9 +61,15 @@ def _title(title: str, formats: Formats) -> str:
 
 def _detail(detail: str, formats: Formats) -> str:
     known = translations(formats.language)
+    joints = {joint: known.gettext(joint) for joint in JOINTS}
     for pattern, source in _details():
         words = known.gettext(source)
-        detail = pattern.sub(lambda found, to=words: to.format(**_said(found.groupdict(), formats)), detail)  # type: ignore[misc]
+
+        def told(found: re.Match[str], words: str = words) -> str:
+            joint = found["joint"]
+            return words.format(**_said(found.groupdict(), formats)) + joints.get(joint, joint)
+
+        detail = pattern.sub(told, detail)
     return detail
 
 
@@ -95,7 +101,7 @@ def _pattern(text: str, *, alone: bool = True) -> re.Pattern[str]:
     pattern = _PLACE.sub(lambda place: f"(?P<{place[1]}>{_VALUES[place[1]]})", re.escape(text))
     if not alone:
         before = "(?:^|(?<= ))" if text.startswith("(") else "(?:^|(?<=[:;,] ))"
-        pattern = f"{before}{pattern}(?=$|[:;,] )"
+        pattern = f"{before}{pattern}(?P<joint>$|[:;,] )"
     return re.compile(pattern)
 
 
@@ -104,6 +110,7 @@ def sources() -> Iterator[str | tuple[str, str]]:
     for one, many in TEXTS.values():
         yield (one, many) if many else one
     yield from DETAILS
+    yield from JOINTS
 
 
 def extract(*_: object, **_options: object) -> Iterator[tuple[int, str, str | tuple[str, str], list[str]]]:
