@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from billing.app import decisions
 from billing.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -106,6 +105,7 @@ def resend(
     ] = None,
 ) -> None:
     """Queue a notice again; the next run sends it with the same Message-ID."""
+    from billing.app import decisions
     from billing.app.runtime import utc_now
     from billing.core.plurals import counted, plural
     from billing.core.states import NoticeState

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billing.app import decisions
 from billing.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -120,6 +119,7 @@ def release(
 
     Name them by their ids, or take all that are held: every one, of one subscription, for one cause.
     """
+    from billing.app import decisions
     from billing.app.documents import held_payments, payment_document
     from billing.app.runtime import utc_now
 
@@ -155,6 +155,7 @@ def _released(count: int, amount_micros: int, dry_run: bool) -> str:
 @app.command()
 def dismiss(payment_id: IdArgument, config: ConfigOption = None, reason: GivenReason = "") -> None:
     """Say that you have seen to what a payment was flagged for; nothing else of it changes."""
+    from billing.app import decisions
     from billing.app.runtime import utc_now
 
     with store(config) as (_, db):
@@ -165,6 +166,7 @@ def dismiss(payment_id: IdArgument, config: ConfigOption = None, reason: GivenRe
 @app.command()
 def void(payment_id: IdArgument, config: ConfigOption = None, reason: GivenReason = "") -> None:
     """Never charge a payment; an open one is deleted at Mileston."""
+    from billing.app import decisions
     from billing.app.runtime import utc_now
 
     with store(config) as (loaded, db):
@@ -196,6 +198,7 @@ def resolve(
     reason: GivenReason = "",
 ) -> None:
     """Say whether an unknown or parked payment exists at Mileston."""
+    from billing.app import decisions
     from billing.app.runtime import business_date, utc_now
 
     if despite_mismatch and (remote_id is None or not reason.strip()):

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from billing.app import decisions
 from billing.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -139,6 +138,7 @@ def show(reference: ReferenceArgument, config: ConfigOption = None, json: JsonOp
 @app.command()
 def pause(reference: ReferenceArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
     """Stop billing until resumed; paused time is not billed."""
+    from billing.app import decisions
     from billing.app.runtime import utc_now
 
     with store(config) as (_, db):
@@ -149,6 +149,7 @@ def pause(reference: ReferenceArgument, config: ConfigOption = None, reason: Rea
 @app.command()
 def resume(reference: ReferenceArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
     """Start billing again, on the same days as before."""
+    from billing.app import decisions
     from billing.app.runtime import business_date, utc_now
 
     with store(config) as (loaded, db):
@@ -168,6 +169,7 @@ def cancel(
     reason: ReasonOption = "",
 ) -> None:
     """End a subscription permanently."""
+    from billing.app import decisions
     from billing.app.runtime import business_date, utc_now
 
     with store(config) as (loaded, db):

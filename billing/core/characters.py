@@ -16,18 +16,23 @@ def first_unprintable(text: str) -> str | None:
 
     The space shows as a space; every other blank (a no-break space, a tab) only looks like one.
     """
-    if text.isascii() and text.isprintable():
+    if _shows_as_it_is(text):
         return None
     return next((char for char in text if not char.isprintable() or _IGNORABLE.match(char)), None)
 
 
 def without_invisible(text: str) -> str:
     """`text` without all that `first_unprintable` finds, but for blanks."""
-    if text.isascii() and text.isprintable():
+    if _shows_as_it_is(text):
         return text
     return "".join(
         char for char in text if char.isspace() or (char.isprintable() and not _IGNORABLE.match(char))
     )
+
+
+def _shows_as_it_is(text: str) -> bool:
+    """Whether nothing need be looked at character by character, as with nearly every text."""
+    return text.isprintable() and (text.isascii() or not _IGNORABLE.search(text))
 
 
 def code_point(char: str) -> str:

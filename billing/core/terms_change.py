@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 from billing.core.fields import written_address
 from billing.core.money import format_amount
@@ -182,18 +183,20 @@ def past_periods(
     agreement: Agreement, terms: Terms, next_period: int, today: date, catch_up_limit: int
 ) -> PastPeriods:
     """The periods from `next_period` on that were due before `today`, as `plan_periods` will plan them."""
+    before, due, first_on, last_on = _past_of(terms, next_period, today)
+    held = max(0, due - 1 - catch_up_limit) if before else 0
+    return PastPeriods(before, held, first_on, last_on, before * agreement.amount_micros)
+
+
+@lru_cache(maxsize=4096)  # of a hundred thousand subscriptions few have a calendar of their own
+def _past_of(terms: Terms, next_period: int, today: date) -> tuple[int, int, date | None, date | None]:
+    """How many are due before today and by today, and the first and last due date of the former."""
     last = terms.last_due_on()
-    before = _periods_through(terms, next_period, min(today - _DAY, last))
-    if before <= 0:
-        return PastPeriods(0, 0, None, None, 0)
+    before = max(0, _periods_through(terms, next_period, min(today - _DAY, last)))
+    if not before:
+        return 0, 0, None, None
     due = _periods_through(terms, next_period, min(today, last))
-    return PastPeriods(
-        before,
-        max(0, due - 1 - catch_up_limit),
-        terms.due_on(next_period),
-        terms.due_on(next_period + before - 1),
-        before * agreement.amount_micros,
-    )
+    return before, due, terms.due_on(next_period), terms.due_on(next_period + before - 1)
 
 
 def _periods_through(terms: Terms, first: int, day: date) -> int:

@@ -295,9 +295,9 @@ MUTANTS: tuple[Mutant, ...] = (
     one(
         "transitions refused by the database",
         _STORE + "an_illegal_transition_is_refused_by_the_database_itself",
-        "billing/store/migrations/versions/0001_the_first_schema.py",
-        "\"OLD.state <> NEW.state AND OLD.state || '>' || NEW.state NOT IN (\"\n",
-        "\"FALSE AND OLD.state || '>' || NEW.state NOT IN (\"\n",
+        "billing/store/schema_changes.py",
+        "f\"OLD.state <> NEW.state AND OLD.state || '>' || NEW.state NOT IN ({listed})\",",
+        "f\"FALSE AND OLD.state || '>' || NEW.state NOT IN ({listed})\",",
     ),
     one(
         "dedupe key",
