@@ -12,8 +12,9 @@ from billing.core.causes import HeldCause, held_cause
 from billing.core.fields import written_address
 from billing.core.money import format_amount
 from billing.core.states import PaymentState
-from billing.store import events, notices, payments, subscriptions
+from billing.store import events, exports, notices, payments, subscriptions
 from billing.store.connection import Database
+from billing.store.exports import ExportedEvent
 from billing.store.paging import paged
 from billing.store.rows import Attempt, ListedNotice, PaymentOfSubscription, Subscription
 from billing.store.subscriptions import terms_of
@@ -53,6 +54,20 @@ def notice_document(row: ListedNotice) -> Document:
         "tries": row.tries,
         "server_reply": row.server_reply,
         "sent_at": _text(row.sent_at),
+    }
+
+
+def event_document(row: ExportedEvent) -> Document:
+    """A line of the log, under the names of its export."""
+    return {
+        "id": row.id,
+        "at": row.at.isoformat(),
+        "actor": row.actor,
+        "action": row.action,
+        "detail": row.detail,
+        "subscription": row.reference,
+        "payment_id": row.payment_id,
+        "notice_id": row.notice_id,
     }
 
 
@@ -114,6 +129,16 @@ def notices_listed(
             find_subscription(tx, reference)
     listing = notices.listed([state] if state else [], reference=reference, since=since)
     return map(notice_document, paged(db, listing))
+
+
+def events_listed(
+    db: Database, *, reference: str | None = None, since: datetime | None = None
+) -> Iterator[Document]:
+    """The log, oldest first: of one subscription, and from `since` on."""
+    if reference is not None:
+        with db.read() as tx:
+            find_subscription(tx, reference)
+    return map(event_document, paged(db, exports.all_events(reference, since)))
 
 
 def subscriptions_listed(

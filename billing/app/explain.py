@@ -149,8 +149,9 @@ class _Case:
             return f"Nothing was due: its first period begins on {terms.anchor_on}."
         n = first_period_from(terms.anchor_on, terms.interval, day)
         if terms.due_on(n) != day:
+            every = str(terms.interval).removeprefix("1 ")
             return (
-                f"Nothing was due: its dates are counted from {terms.anchor_on}, every {terms.interval}; "
+                f"Nothing was due: its dates are counted from {terms.anchor_on}, every {every}; "
                 f"the nearest are {terms.due_on(n - 1)} and {terms.due_on(n)}."
             )
         if terms.bill_from is not None and day < terms.bill_from:
@@ -260,7 +261,8 @@ class _Case:
     def _step(self, payment: PaymentOfSubscription, payable_on: date) -> str:
         policy = policy_for(payment.dunning_policy, payment.due_on, payment.period_end_on, self.settings)
         days = (self.day - payable_on).days
-        what = f"The payment due on {payment.due_on} had been unpaid for {counted(days, 'day')}"
+        unpaid = "had been unpaid" if self.day <= self.today else "will have been unpaid, if nothing arrives,"
+        what = f"The payment due on {payment.due_on} {unpaid} for {counted(days, 'day')}"
         notice = next(
             (
                 n
@@ -286,11 +288,11 @@ class _Case:
         steps = f"the steps are the days {', '.join(map(str, policy.steps)) or 'none'}"
         steps += f", then '{policy.final_action}' on day {policy.final_after}"
         if days > policy.final_after:
-            return f"dunning had ended; {steps}."
+            return f"dunning {'had' if self.day <= self.today else 'will have'} ended; {steps}."
         if days not in (*policy.steps, policy.final_after):
             return f"no step falls on that day; {steps}."
         if self.day > self.today:
-            return "that day has not come yet."
+            return f"a step falls on that day; {steps}."
         if payment.attention:
             return f"it is not dunned while it is flagged for a person to check ({payment.attention})."
         return f"its step was not taken: no cycle could read its status that day; {steps}."

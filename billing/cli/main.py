@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from billing import __version__
-from billing.cli import daemon, exports, notices, payments, runs, sandbox, subscriptions, system, templates
+from billing.cli import (
+    daemon,
+    exports,
+    man,
+    notices,
+    payments,
+    runs,
+    sandbox,
+    subscriptions,
+    system,
+    templates,
+)
 from billing.errors import BillingError
 
 app = typer.Typer(
@@ -28,6 +39,7 @@ runs.register(app)
 daemon.register(app)
 system.register(app)
 exports.register(app, subscriptions.app, payments.app)
+man.register(app)
 
 
 def _version(wanted: bool) -> None:

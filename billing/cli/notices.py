@@ -52,9 +52,10 @@ def list_all(
             due_on="fixed",
             state="state",
             subject="text",
-            server_reply="text",
+            reply="text",
         )
-        rows = ([str(doc[column.name] or "–") for column in columns] for doc in documents)
+        told = ({**doc, "reply": doc["server_reply"]} for doc in documents)
+        rows = ([str(doc[column.name] or "–") for column in columns] for doc in told)
         print_table(columns, rows, "no such notices")
 
 

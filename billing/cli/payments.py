@@ -107,7 +107,7 @@ def show(payment_id: IdArgument, config: ConfigOption = None, json: JsonOption =
 
 @app.command()
 def release(
-    payment_ids: Annotated[list[int] | None, typer.Argument(metavar="ID...", help="Payment ids.")] = None,
+    payment_ids: Annotated[list[int] | None, typer.Argument(metavar="ID", help="Payment ids.")] = None,
     config: ConfigOption = None,
     reason: GivenReason = "",
     all_held: Annotated[bool, typer.Option("--all-held", help="Release every held payment.")] = False,

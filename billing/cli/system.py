@@ -99,6 +99,8 @@ def _print_payments(label: str, count: int, amount_micros: int) -> None:
 def _last_run(last: LastRun | None, config: Config, now: datetime) -> str:
     from datetime import datetime
 
+    from billing.core.plurals import time_ago
+
     if last is None:
         return "none yet: start one with `billing run-once`"
     started = datetime.fromisoformat(last["started_at"]).astimezone(config.zone)
@@ -109,20 +111,8 @@ def _last_run(last: LastRun | None, config: Config, now: datetime) -> str:
     at = f"{started:%Y-%m-%d %H:%M}"
     wrong = [f"stopped: {last['why']}"] if last["why"] else []
     wrong += [f"problem: {problem}" for problem in last["problems"]]
-    ago = _ago(started, now.astimezone(config.zone))
+    ago = time_ago(started, now, config.zone)
     return "\n           ".join((f"{ago} ({at}), {said}: {', '.join(counts) or 'nothing was due'}", *wrong))
-
-
-def _ago(at: datetime, now: datetime) -> str:
-    """How long ago, with days as the calendar of the business counts them."""
-    from billing.core.plurals import counted, day_from
-
-    minutes = int((now - at).total_seconds() // 60)
-    if minutes < 1:
-        return "just now"
-    if minutes < 120:
-        return f"{counted(minutes, 'minute')} ago"
-    return f"{minutes // 60} hours ago" if minutes < 60 * 48 else day_from(at.date(), now.date())
 
 
 def show_needs(config: Config, out: TextIO) -> None:
@@ -170,13 +160,14 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> None:
 
 def explain(
     reference: ReferenceArgument,
-    day: Annotated[str | None, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD; default: today.")] = None,
+    day: Annotated[str | None, typer.Argument(metavar="DATE", help="YYYY-MM-DD; default: today.")] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Explain why a subscription was or was not billed, reminded or dunned on a date."""
     from billing.app.explain import explain as reasons
     from billing.app.runtime import business_date, utc_now
+    from billing.core.plurals import day_from
 
     date = parse_date(day) if day is not None else None
     with store(config) as (loaded, db), db.read() as tx:
@@ -185,7 +176,7 @@ def explain(
     if json:
         print_json(found.to_json())
         return
-    print(f"{found.reference} on {found.day} (times are in {found.zone})")
+    print(f"{found.reference} on {found.day}, {day_from(found.day, today)} (times are in {found.zone})")
     topics = (
         ("Billing", found.billing),
         ("Reminders", found.reminders),

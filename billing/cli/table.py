@@ -12,8 +12,8 @@ from itertools import chain, islice
 _PIPE_WIDTH = 80
 _MEASURED = 200
 """The widths are those of so many rows; what comes later is cut to them. A screen shows no more."""
-_LEAST = 8
-"""No text is cut shorter than this, however narrow the screen."""
+_FAIR, _LEAST = 16, 8
+"""Names give way to the last text, which says most, down to the first; no text is cut below the second."""
 _GAP = "  "
 _BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 _GREEN, _YELLOW, _RED = "\x1b[32m", "\x1b[33m", "\x1b[31m"
@@ -68,7 +68,7 @@ def _printable(text: str) -> str:
 
 
 def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int) -> list[int]:
-    """As wide as the cells; where they don't fit, the widest text gives way first."""
+    """As wide as the cells; where they don't fit, the widest text gives way first, the last one last."""
     from rich.cells import cell_len
 
     widths = [
@@ -76,12 +76,13 @@ def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int)
     ]
     texts = [n for n, column in enumerate(columns) if column.kind == "text"]
     over = sum(widths) + len(_GAP) * (len(columns) - 1) - room
-    while over > 0 and texts:
-        widest = max(texts, key=lambda n: widths[n])
-        if widths[widest] <= _LEAST:
-            break
-        widths[widest] -= 1
-        over -= 1
+    for yielding, least in ((texts[:-1], _FAIR), (texts, _LEAST)):
+        while over > 0 and yielding:
+            widest = max(yielding, key=lambda n: widths[n])
+            if widths[widest] <= least:
+                break
+            widths[widest] -= 1
+            over -= 1
     return widths
 
 
@@ -101,6 +102,9 @@ def _fitted(cell: str, width: int, kind: str) -> str:
     length = cell_len(cell)
     if length > width:
         # A number or a state that came late is never cut: a wrong amount would be read.
-        return set_cell_size(cell, width - 1) + "…" if kind == "text" else cell
+        if kind != "text":
+            return cell
+        cell = set_cell_size(cell, width - 1).rstrip() + "…"  # half of a wide letter is cut to a blank
+        length = cell_len(cell)
     padding = " " * (width - length)
     return padding + cell if kind == "number" else cell + padding

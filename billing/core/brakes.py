@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from billing.core import reasons
 from billing.core.money import format_amount
 from billing.core.outcomes import OutcomeKind
 
@@ -55,10 +56,9 @@ class Brakes:
         if self.hold_cause:
             return self.hold_cause
         if self.others_payments + self.payments + 1 > self.limits.max_payments:
-            return f"over the safety limit cycle.max_payments_per_run ({self.limits.max_payments})"
+            return reasons.MOST_PAYMENTS.format(limit=self.limits.max_payments)
         if self.others_micros + self.amount_micros + amount_micros > self.limits.max_amount_micros:
-            limit = format_amount(self.limits.max_amount_micros)
-            return f"over the safety limit cycle.max_amount_per_run ({limit} USDC)"
+            return reasons.MOST_MONEY.format(limit=format_amount(self.limits.max_amount_micros))
         self.payments += 1
         self.amount_micros += amount_micros
         return ""
@@ -69,19 +69,14 @@ class Brakes:
         self.unknown += kind is OutcomeKind.UNKNOWN
         self.failures_in_a_row = 0 if kind is OutcomeKind.CREATED else self.failures_in_a_row + 1
         if kind is OutcomeKind.UNAUTHORIZED:
-            self.stopped = "Mileston refused the API key (401)"
+            self.stopped = reasons.KEY_REFUSED
         elif status == _FORBIDDEN:
             # It refuses this payment, but rarely this one alone: send nothing more in this run.
-            self.stopped = "Mileston forbids this key to create payments (403)"
+            self.stopped = reasons.KEY_FORBIDDEN
         elif kind is OutcomeKind.NOT_SENT and self.failures_in_a_row >= self.limits.max_consecutive_failures:
-            self.stopped = "Mileston can't be reached"
+            self.stopped = reasons.UNREACHABLE
         elif self.failures_in_a_row >= self.limits.max_consecutive_failures:
-            self.hold_cause = (
-                f"{self.failures_in_a_row} creates in a row failed "
-                "(safety limit cycle.max_consecutive_failures)"
-            )
+            self.hold_cause = reasons.FAILED_IN_A_ROW.format(count=self.failures_in_a_row)
         elif share_is_over(self.unknown, self.finished, self.limits.max_unknown_share):
-            self.hold_cause = (
-                f"{self.unknown} of {self.finished} outcomes are unknown "
-                f"(safety limit cycle.max_unknown_share {self.limits.max_unknown_share:g})"
-            )
+            limit = f"{self.limits.max_unknown_share:g}"
+            self.hold_cause = reasons.MANY_UNKNOWN.format(count=self.unknown, all=self.finished, limit=limit)

@@ -48,6 +48,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from billing.core import reasons
 from billing.core.outcomes import RemotePayment, RemoteStatus
 
 CHAIN = 10
@@ -223,17 +224,10 @@ class _Orders:
 
 def _by_instant() -> list[_Order]:
     return [
-        _Order("newest first", "made", -1, _SECOND, 1, "one made before {made}"),
-        _Order("oldest first", "made", 1, _SECOND, 1, "one made after {made_by}"),
-        _Order(
-            "latest change first",
-            "changed",
-            -1,
-            _SECOND,
-            UNSEEN,
-            f"{UNSEEN} last changed before {{made}}",
-        ),
-        _Order("earliest change first", "changed", 1, _SECOND, UNSEEN, "ours in another order than this"),
+        _Order(reasons.NEWEST_FIRST, "made", -1, _SECOND, 1, reasons.MADE_BEFORE),
+        _Order(reasons.OLDEST_FIRST, "made", 1, _SECOND, 1, reasons.MADE_AFTER),
+        _Order(reasons.LATEST_CHANGE_FIRST, "changed", -1, _SECOND, UNSEEN, reasons.CHANGED_BEFORE),
+        _Order(reasons.EARLIEST_CHANGE_FIRST, "changed", 1, _SECOND, UNSEEN, reasons.OTHER_ORDER),
     ]
 
 
@@ -258,8 +252,8 @@ class CoverageProof:
         self._settled = self._asked - self._quiet
         self._newest_first, *others = _by_instant()
         by_due_date = (
-            _ByDueDate("latest due date first", -1, "one due before {due}"),
-            _ByDueDate("earliest due date first", 1, "one due after {due}"),
+            _ByDueDate(reasons.LATEST_DUE_FIRST, -1, reasons.DUE_BEFORE),
+            _ByDueDate(reasons.EARLIEST_DUE_FIRST, 1, reasons.DUE_AFTER),
         )
         self._orders = _Orders([self._newest_first, *others, *by_due_date])
         self._lacking = 0
@@ -305,38 +299,33 @@ class CoverageProof:
         if self.covers(lost):
             return ""
         if self._unmarked:
-            return (
-                f"the record {self._unmarked} is ours, and its name at Mileston lacks its payment number: "
-                "one that is not found by its number may exist all the same; look there for the "
-                "subscriber's e-mail address and the amount"
-            )
-        return f"{self._may_be_cut()}, and {self._why_no_order(lost)}"
+            return reasons.NUMBER_IS_LACKING.format(remote_id=self._unmarked)
+        return f"{self._may_be_cut()}, {self._why_no_order(lost)}"
 
     def _may_be_cut(self) -> str:
         """Why the list may lack something, or ''."""
         if self.listed >= self._limit:
-            return f"the list is full ({self.listed} records)"
+            return reasons.LIST_IS_FULL.format(count=self.listed)
         if self._lacking:
-            return f"the list lacks {self._lacking} of our records, so it is cut off or out of date"
+            return reasons.LIST_LACKS.format(count=self._lacking)
         if is_plausible_cap(self.listed) and self._longest_seen <= self.listed:
-            return f"the list may be cut off by Mileston at {self.listed} records, its length"
+            return reasons.LIST_IS_CUT.format(count=self.listed)
         return ""
 
     def _why_no_order(self, lost: Lost) -> str:
-        whole = "a list that is longer and not full would prove it"
         if not self._orders.fitting():
-            return f"our records stand in it in no order that is known; {whole}"
+            return f"{reasons.AND_NO_ORDER}; {reasons.WHOLE_LIST}"
         if not self._orders.is_believed():
-            return f"too few of our records ({CHAIN} in a row) show its order; {whole}"
+            return f"{reasons.AND_TOO_FEW.format(count=CHAIN)}; {reasons.WHOLE_LIST}"
         order = self._orders.open_for(self._facts_of(lost))[0]
         made_by = lost.deadline_at + timedelta(seconds=self._quiet)
         wanted = order.wanted.format(
-            made=_minute(lost.started_at), made_by=_minute(made_by), due=lost.due_on or "its due date"
+            made=_minute(lost.started_at),
+            made_by=_minute(made_by),
+            due=lost.due_on or reasons.ITS_DUE_DATE,
+            count=UNSEEN,
         )
-        return (
-            f'if its order is "{order.name}", the payment could be beyond its end; a list that shows, of '
-            f"our records, {wanted} would prove it (a larger reconcile.page_size reads further)"
-        )
+        return reasons.AND_BEYOND.format(part=order.name, wanted=wanted)
 
     def _facts_of(self, lost: Lost) -> _Facts:
         made = (lost.started_at.timestamp(), lost.deadline_at.timestamp() + self._quiet)

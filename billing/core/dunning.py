@@ -32,8 +32,6 @@ class DunningPolicy:
         return cls(tuple(steps), final_after, FinalAction(action))
 
 
-HELD_BACK = "paused: an earlier payment of this subscription was not paid"
-"""The cause of what falls due on the day of the final action, or after it."""
 _LEAST_DAYS = 7
 """Nobody loses a subscription within a week, however short its periods are, unless the operator says so."""
 

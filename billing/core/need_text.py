@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from billing.core.causes import HeldCause
+from billing.core.reasons import REASONS
 
 
 class NeedKind(StrEnum):
@@ -93,6 +94,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     _K.UNFINISHED: ("The last run has not finished for {since}: it was killed, or it hangs", ""),
     _K.STALE: ("No cycle has finished for {since}: check that the daemon or cron is running", ""),
 }
+JOINTS = (": ", "; ")
+"""What stands between sentences, besides a comma; French has it otherwise."""
 AND_MORE = "and {count} more"
 NAMED = "payment {id} ({reference}, due on {due_on})"
 OTHER_CAUSES = "{count} other causes"
@@ -100,18 +103,7 @@ DETAILS = (
     NAMED,
     AND_MORE,
     OTHER_CAUSES,
-    # Why payments are held, as it is stored with them.
-    "catch-up: missed before the latest due period, over cycle.catch_up_limit",
-    "paused: its subscription was paused before it was sent",
-    "paused: an earlier payment of this subscription was not paid",
-    "over the safety limit cycle.max_payments_per_run ({limit})",
-    "over the safety limit cycle.max_amount_per_run ({limit} USDC)",
-    "{count} creates in a row failed (safety limit cycle.max_consecutive_failures)",
-    "{count} of {all} outcomes are unknown (safety limit cycle.max_unknown_share {limit})",
-    # Why a run stops.
-    "Mileston refused the API key (401)",
-    "Mileston forbids this key to create payments (403)",
-    "Mileston can't be reached",
+    *REASONS,
 )
 """What a detail is made of, beside the words of servers and of persons."""
 

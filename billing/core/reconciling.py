@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from billing.core import reasons
 from billing.core.coverage import KnownRemote as KnownRemote
 from billing.core.coverage import Lost
 from billing.core.outcomes import RemotePayment
@@ -15,8 +16,6 @@ from billing.core.remote_status import same_address
 
 # Kill Bill looks unknown payments up after 5 minutes, an hour, then daily, five times.
 BACK_OFF = (timedelta(minutes=5), timedelta(hours=1), *([timedelta(days=1)] * 5))
-VANISHED = "it is no longer at Mileston; if that was meant, void it"
-"""The attention of a payment whose remote payment is gone, until it is seen again."""
 
 PROOF = 2
 """So many looks at a list that covers the attempt, a quiet window apart, prove that it never took effect."""
@@ -118,19 +117,15 @@ def judge(
         if fitting:
             return Verdict(Finding.ADOPT, choose(fitting, proof.newest_first))
         field = mismatch(matches[0], lost.amount_micros, lost.email)
-        cause = f"a remote payment bears its marker, but its {field} is not ours"
-        return Verdict(Finding.PARK, matches[0], cause)
+        return Verdict(Finding.PARK, matches[0], reasons.OTHER_FIELD.format(fields=field))
     if now < lost.deadline_at + quiet:
         return _again(lost, lost.deadline_at + quiet)
     lookalike = next((remote for remote in lookalikes if is_lookalike(remote, lost)), None)
     if lookalike is not None:
-        cause = (
-            f"the record {lookalike.remote_id} has its e-mail, amount and date, and no payment number of "
-            "ours: decide whether it is this payment"
-        )
+        cause = reasons.NO_NUMBER_OF_OURS.format(remote_id=lookalike.remote_id)
         return Verdict(Finding.PARK, lookalike, cause)
     if not proof.covers(lost):
-        return _unproved(lost, now, f"cannot confirm whether it exists at Mileston: {proof.why_not(lost)}")
+        return _unproved(lost, now, f"{reasons.UNPROVED}: {proof.why_not(lost)}")
     if lost.absent_looks == 0 or lost.absent_at is None:
         return Verdict(
             Finding.LOOK_AGAIN,
@@ -160,7 +155,7 @@ def judge_named(lost: LostCreate, remote_id: str, remote: RemotePayment | None, 
     otherwise a person decides. It is never sent again by itself.
     """
     if remote is None:
-        return _unproved(lost, now, f"Mileston answered with the record {remote_id}, but does not show it")
+        return _unproved(lost, now, reasons.NOT_SHOWN.format(remote_id=remote_id))
     if remote.marker not in (None, lost.marker):
         field = "subscriptionName"  # it is another payment's
     elif remote.due_on is None or remote.due_on != lost.due_on:
@@ -169,9 +164,8 @@ def judge_named(lost: LostCreate, remote_id: str, remote: RemotePayment | None, 
         field = mismatch(remote, lost.amount_micros, lost.email)
     if not field:
         return Verdict(Finding.ADOPT, remote)
-    return Verdict(
-        Finding.PARK, remote, f"Mileston made the record {remote_id} for it, but its {field} is not ours"
-    )
+    cause = reasons.MADE_ANOTHER.format(remote_id=remote_id, fields=field)
+    return Verdict(Finding.PARK, remote, cause)
 
 
 def _again(lost: LostCreate, at: datetime) -> Verdict:

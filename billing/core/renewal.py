@@ -12,6 +12,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Protocol
 
+from billing.core import reasons
 from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.remote_status import same_address
 
@@ -21,8 +22,7 @@ CANARIES = 5
 """So many records of periods before are read for a sign of renewal, before a run sends."""
 IT_IS_SYSTEM = 2
 """So many that renewed themselves are no accident: nothing is sent until a person says what to do."""
-SET_STOP = 'set mileston.renewal = "stop" (docs/deploy/renewal.md)'
-RENEWED = "its record at Mileston renewed itself"
+RENEWED = reasons.RENEWED_TO.partition(" to ")[0]
 """How the attention of such a payment begins."""
 
 
@@ -71,7 +71,7 @@ def has_renewed(remote: RemotePayment, due_on: date) -> bool:
 
 def renewed_text(remote: RemotePayment) -> str:
     """The attention of a paid payment whose record came back by itself."""
-    return f"{RENEWED} to {remote.due_on}; if Mileston does so with all, {SET_STOP}"
+    return f"{reasons.RENEWED_TO.format(due_on=remote.due_on)}; {reasons.SET_STOP}"
 
 
 def judge(row: Predecessor, remote: RemotePayment | None, *, paid: bool) -> Verdict:
@@ -84,13 +84,15 @@ def judge(row: Predecessor, remote: RemotePayment | None, *, paid: bool) -> Verd
     if not has_renewed(remote, row.due_on):
         shown_on = row.shown_on or row.due_on
         if paid and remote.paid and remote.due_on is not None and remote.due_on > shown_on:
-            return Verdict(Step.HOLD, _about(row, remote, "and is paid: for which of the two periods?"))
+            return Verdict(Step.HOLD, _about(reasons.MOVED_AND_PAID, row, remote))
         return Verdict(Step.STOP)
     if not paid:
         # It may have been paid for its own period, unseen, before it came back.
-        return Verdict(Step.HOLD, _about(row, remote, "before it was seen paid: was it?"))
-    if remote.due_on != row.next_due_on or not _is_whose(row, remote):
-        return Verdict(Step.HOLD, _about(row, remote, "which is not when this period is due"))
+        return Verdict(Step.HOLD, _about(reasons.MOVED_UNSEEN, row, remote))
+    if remote.due_on != row.next_due_on:
+        return Verdict(Step.HOLD, _about(reasons.MOVED_ELSEWHERE, row, remote))
+    if not _is_whose(row, remote):
+        return Verdict(Step.HOLD, _about(reasons.MOVED_CHANGED, row, remote))
     return Verdict(Step.TAKE)
 
 
@@ -112,8 +114,5 @@ def _is_whose(row: Predecessor, remote: RemotePayment) -> bool:
     return remote.marker in (row.marker, row.next_marker) and same_address(row.email, remote.email)
 
 
-def _about(row: Predecessor, remote: RemotePayment, what: str) -> str:
-    return (
-        f"the record {remote.remote_id} of payment {row.id}, due {row.due_on}, moved on by itself to "
-        f"{remote.due_on}, {what} Look there, then release or void this one"
-    )
+def _about(reason: str, row: Predecessor, remote: RemotePayment) -> str:
+    return reason.format(remote_id=remote.remote_id, id=row.id, due_on=remote.due_on)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 
+from billing.core import reasons
 from billing.core.clock import clock_problem
 from billing.cycle.context import Context
 from billing.cycle.deliver import deliver
@@ -61,7 +62,7 @@ async def run_cycle(ctx: Context, steps: Sequence[Step] = STEPS) -> Report:
         runs.start(tx, ctx.run_id, ctx.as_of, ctx.began)
     for step in steps:
         if ctx.stopping():
-            ctx.report.stopped = ctx.report.stopped or "asked to stop"
+            ctx.report.stopped = ctx.report.stopped or reasons.ASKED_TO_STOP
             break
         await step(ctx)
         ctx.checkpoint(f"{step.__name__}.done")

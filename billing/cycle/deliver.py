@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from billing.core import reasons
 from billing.core.addresses import same_mailbox
 from billing.core.notices import MOST_TRIES, Delivery, DeliveryKind, RenderedMail
 from billing.core.states import NoticeState
@@ -28,10 +29,6 @@ from billing.store.tx import Tx
 _LEASE = timedelta(minutes=15)
 _MOST_REFUSED = 5
 """If a run sends nothing, and so many addressees are refused, it is not they who are refused but we."""
-_MADE_ELSEWHERE = (
-    "its payment was found at Mileston and not made by this database, so its e-mail may have gone "
-    "out before; send it with `billing notices resend`"
-)
 
 
 async def deliver(ctx: Context) -> None:
@@ -165,7 +162,7 @@ class _Outbox:
         elif self.ctx.clock() > self.began + _LEASE and self._lease_is_over(row):
             delivery = Delivery(DeliveryKind.NOT_SENT, "its lease had ended before it was sent")
         elif self._waits_for_a_person(row):
-            delivery = Delivery(DeliveryKind.UNKNOWN, _MADE_ELSEWHERE)
+            delivery = Delivery(DeliveryKind.UNKNOWN, reasons.MADE_ELSEWHERE)
         else:
             try:
                 delivery = await self.ctx.transport.send(mail)
@@ -269,7 +266,7 @@ def _put_back(posted: _Posted) -> _Posted:
 def _why_no_mail(error: Exception) -> str:
     if isinstance(error, TemplateError):
         return str(error)
-    return f"its record makes no letter: {type(error).__name__}: {error}"
+    return f"{reasons.NO_LETTER}: {type(error).__name__}: {error}"
 
 
 def _render(ctx: Context, row: NoticeWithRows, now: datetime, owed: Sequence[OwedPayment]) -> RenderedMail:

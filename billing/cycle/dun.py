@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from billing.config import Settings
+from billing.core import reasons
 from billing.core.dunning import (
     DunningDecision,
     DunningPolicy,
@@ -123,7 +124,7 @@ async def _look_and_take(ctx: Context, groups: Sequence[list[_Step]]) -> None:
                 remote = read[step.row.id]
                 if isinstance(remote, GatewayError):
                     failed = True
-                    problem = f"dun: payment {step.row.id} could not be read again: {remote}"
+                    problem = f"dun: {reasons.NOT_READ_AGAIN.format(id=step.row.id)}: {remote}"
                     ctx.report.problems.append(problem)
                 elif isinstance(remote, BaseException):
                     raise remote

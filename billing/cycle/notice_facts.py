@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from billing.config import Settings
 from billing.core.markers import marker_for
 from billing.core.notices import DigestItem, NoticeFacts, OpenPayment
-from billing.core.reconciling import VANISHED
+from billing.core.reasons import VANISHED
 from billing.core.schedule import Terms
 from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
 from billing.cycle.dun import policy_for

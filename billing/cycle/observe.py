@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from billing.core import reasons
 from billing.core.coverage import CoverageProof
 from billing.core.event_text import EventAction
 from billing.core.outcomes import RemotePayment
@@ -121,11 +122,11 @@ def _settle_doubt(ctx: Context) -> None:
             restore.settle_doubt(tx, ctx.actor, ctx.clock(), "one look at Mileston covered everything")
             return
         if seen is None:
-            why = "Mileston's list could not be read"
+            why = reasons.LIST_NOT_READ
         elif seen.asked_at < doubt.since + quiet:
-            why = f"the next run after {doubt.since + quiet:%Y-%m-%d %H:%M:%S} UTC checks Mileston"
+            why = reasons.NEXT_RUN_CHECKS.format(instant=f"{doubt.since + quiet:%Y-%m-%d %H:%M:%S} UTC")
         else:
-            why = f"{seen.proof.why_not(since)}; if nothing is missing, say `billing database trust`"
+            why = f"{seen.proof.why_not(since)}; {reasons.TRUST}"
     ctx.brakes.stopped = f"{doubt.reason}: {why}"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from billing.config import Settings
-from billing.core.dunning import HELD_BACK
+from billing.core import reasons
 from billing.core.markers import marker_for
 from billing.core.reminders import first_reminder_on
 from billing.core.schedule import PeriodPlan, PlannedPeriod, plan_periods
@@ -16,7 +16,7 @@ from billing.core.states import PaymentState, SubscriptionStatus
 from billing.cycle.context import Context
 from billing.cycle.dun import final_today
 from billing.cycle.reconcile import count_unknown, judge_all, look_for_forgotten
-from billing.cycle.sweep import SHOWN, forgotten, note_lookalikes
+from billing.cycle.sweep import forgotten, note_lookalikes
 from billing.lifecycle import payments
 from billing.lifecycle import subscriptions as lifecycle
 from billing.lifecycle.payments import NewPayment
@@ -29,8 +29,7 @@ _PAGE = 500
 _SHARED_PAGE = 100
 _PATIENCE = 50
 _WAIT_SECONDS = 0.02
-_CATCH_UP = "catch-up: missed before the latest due period, over cycle.catch_up_limit"
-_RESTORED = "the database was restored from a backup: it may exist at Mileston already"
+_RESTORED = f"{reasons.FROM_BACKUP}: {reasons.MAY_EXIST}"
 
 
 async def plan(ctx: Context) -> None:
@@ -166,11 +165,11 @@ def new_payment(
     marker = marker_for(row.reference, period.due_on, namespace)
     state, cause = PaymentState.PLANNED, ""
     if marker in shown:
-        state, cause = PaymentState.UNKNOWN, SHOWN
+        state, cause = PaymentState.UNKNOWN, reasons.TURNED_UP
     elif period.held:
-        state, cause = PaymentState.HELD, _CATCH_UP
+        state, cause = PaymentState.HELD, reasons.CATCH_UP
     elif stopping:
-        state, cause = PaymentState.HELD, HELD_BACK
+        state, cause = PaymentState.HELD, reasons.HELD_BACK
     elif period.due_on <= uncertain_through:
         state, cause = PaymentState.UNKNOWN, _RESTORED
     return {

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from billing.core import reasons
 from billing.core.event_text import EventAction
 from billing.core.reconciling import Finding, Verdict, judge, judge_named
 from billing.core.states import PaymentState
@@ -15,8 +16,7 @@ from billing.cycle.sweep import forgotten, sweep
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
 from billing.lifecycle.payments import Found
-from billing.lifecycle.restore import FROM_BACKUP, require_lookup
-from billing.lifecycle.sending import OLD_PROOF
+from billing.lifecycle.restore import require_lookup
 from billing.store import remote_checks
 from billing.store.events import event, record
 from billing.store.identity import restored_on
@@ -24,11 +24,6 @@ from billing.store.rows import Holder, LostPayment
 from billing.store.tx import Tx
 
 _PAGE = 500
-_FORGOTTEN = "Mileston has payments that this database believes unsent: this one may have been sent, too"
-_TWO_DATABASES = {
-    False: "if another database bills through the same Mileston business, set mileston.namespace",
-    True: "docs/deploy/restore.md says what to do when two databases bill through one Mileston business",
-}
 
 
 async def reconcile(ctx: Context) -> None:
@@ -71,7 +66,7 @@ def look_for_forgotten(ctx: Context, markers: Sequence[str]) -> None:
         if known is not None and known >= ctx.as_of:
             return
         now = ctx.clock()
-        unsure = require_lookup(tx, ctx.as_of, now, _FORGOTTEN)
+        unsure = require_lookup(tx, ctx.as_of, now, reasons.FORGOTTEN)
         detail = f"{len(markers)} found that it did not send; {unsure} more to look for first"
         record(tx, [event(now, ctx.actor, EventAction.DATABASE_LOST, detail)])
 
@@ -95,7 +90,7 @@ async def read_named(ctx: Context) -> int:
         judged = []
         for row, remote in zip(rows, read, strict=True):
             if isinstance(remote, GatewayError):
-                ctx.report.problems.append(f"reconcile: payment {row.id} could not be read: {remote}")
+                ctx.report.problems.append(f"reconcile: {reasons.NOT_READ.format(id=row.id)}: {remote}")
             elif isinstance(remote, BaseException):
                 raise remote
             else:
@@ -202,15 +197,15 @@ def _stood_before(holder: Holder, row: LostPayment) -> bool:
 
 
 def _of_another(verdict: Verdict, holder: int) -> Verdict:
-    cause = f"the record that bears its payment number has the id of payment {holder}"
-    return Verdict(Finding.PARK, cause=cause)
+    return Verdict(Finding.PARK, cause=reasons.ID_IS_TAKEN.format(id=holder))
 
 
 def _cause(tx: Tx, row: LostPayment, verdict: Verdict) -> str:
     """Why it is parked; a stranger under its number most likely comes from a second database."""
     if row.remote_id is not None or verdict.remote is None or verdict.remote.marker != row.marker:
         return verdict.cause
-    return f"{verdict.cause}; {_TWO_DATABASES[remote_checks.has_ever_sent(tx)]}"
+    advice = reasons.TWO_DATABASES if remote_checks.has_ever_sent(tx) else reasons.SET_A_NAMESPACE
+    return f"{verdict.cause}; {advice}"
 
 
 def _adopt(
@@ -232,13 +227,12 @@ def _adopt(
 
 def _was_made_elsewhere(row: LostPayment) -> bool:
     """This database never sent it, or it forgot what it sent last."""
-    return row.attempts == 0 or row.cause in (FROM_BACKUP, _FORGOTTEN)
+    return row.attempts == 0 or row.cause in (reasons.FROM_BACKUP, reasons.FORGOTTEN)
 
 
 def _absent(tx: Tx, ctx: Context, row: LostPayment, verdict: Verdict, now: datetime) -> None:
-    if ctx.settings.reconcile.when_absent == "park" and row.cause != OLD_PROOF:
-        cause = "proved not to exist at Mileston; reconcile.when_absent = 'park' leaves it to a person"
-        _park(tx, ctx, row, cause, now, (verdict.absent_looks, verdict.absent_at))
+    if ctx.settings.reconcile.when_absent == "park" and row.cause != reasons.OLD_PROOF:
+        _park(tx, ctx, row, reasons.ABSENT, now, (verdict.absent_looks, verdict.absent_at))
         return
     lifecycle.mark_absent(tx, ctx.actor, now, row, verdict.absent_looks, verdict.absent_at)
 

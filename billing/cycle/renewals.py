@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import TypeVar
 
+from billing.core import reasons
 from billing.core.event_text import EventAction
 from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RecordChange, RemotePayment
 from billing.core.renewal import (
@@ -19,7 +20,6 @@ from billing.core.renewal import (
     IT_IS_SYSTEM,
     NEVER_DAYS,
     RENEWED,
-    SET_STOP,
     CameBack,
     Step,
     has_renewed,
@@ -60,17 +60,16 @@ async def look_back(ctx: Context) -> None:
         _wait_for_unknown(ctx)
         await _deal_with_all(ctx, even_stopped=bool(canaries))
     elif len(canaries) >= IT_IS_SYSTEM:
-        row, remote = canaries[0]
-        ctx.brakes.stopped = (
-            f"records at Mileston renew themselves: {remote.remote_id}, paid for {row.due_on}, asks for "
-            f"{remote.due_on} by now. Nothing is sent beside such records: {SET_STOP}"
-        )
+        ctx.brakes.stopped = f"{reasons.RECORDS_RENEW}; {reasons.SET_STOP}"
+        for row, remote in canaries:
+            _flag(ctx, row, renewed_text(remote))
     else:
         for row, remote in canaries:
             if row.attention.startswith(RENEWED):
                 continue  # a person has been told, and let the next one go
             _flag(ctx, row, renewed_text(remote))
-            _hold(ctx, row, f"the record {remote.remote_id} of the period before renewed itself: {SET_STOP}")
+            before = reasons.BEFORE_RENEWED.format(remote_id=remote.remote_id)
+            _hold(ctx, row, f"{before}; {reasons.SET_STOP}")
 
 
 def _wait_for_unknown(ctx: Context) -> None:
@@ -78,7 +77,7 @@ def _wait_for_unknown(ctx: Context) -> None:
     with ctx.db.read() as tx:
         waiting = renewals.after_unknown(tx, ctx.as_of)
     for next_id, earlier in waiting.items():
-        _withhold(ctx, next_id, f"it is not known yet whether payment {earlier} exists")
+        _withhold(ctx, next_id, reasons.EXISTENCE_UNKNOWN.format(id=earlier))
 
 
 async def _canaries(ctx: Context, *, stopped: bool) -> Read:
@@ -126,7 +125,7 @@ async def _deal_with_all(ctx: Context, *, even_stopped: bool) -> None:
             elif verdict.step is Step.TAKE:
                 ctx.renewed[row.next_id] = CameBack(row.remote_id, row.marker)
             elif verdict.step is Step.HOLD:
-                _flag(ctx, row, f"{RENEWED} to {remote.due_on if remote else '?'}: see payment {row.next_id}")
+                _flag(ctx, row, reasons.RENEWED_TO.format(due_on=remote.due_on if remote else None))
                 _hold(ctx, row, verdict.cause)
         for stopped, error in await _stop(ctx, to_stop):
             if error is not None:
@@ -142,10 +141,11 @@ async def take(ctx: Context, request: PaymentRequest, came_back: CameBack) -> Cr
     try:
         fresh = await ctx.gateway.get(remote_id)
     except GatewayError as error:
-        return CreateOutcome(OutcomeKind.NOT_SENT, detail=f"the record {remote_id} was not changed: {error}")
+        unchanged = reasons.RECORD_NOT_CHANGED.format(remote_id=remote_id)
+        return CreateOutcome(OutcomeKind.NOT_SENT, detail=f"{unchanged}: {error}")
     if not may_take(fresh, request.due_on, markers, request.email):
         return CreateOutcome(
-            OutcomeKind.NOT_SENT, detail=f"the record {remote_id} changed while it was looked at"
+            OutcomeKind.NOT_SENT, detail=reasons.RECORD_CHANGED_MEANWHILE.format(remote_id=remote_id)
         )
     change = RecordChange(request.interval_days, request.marker, request.plan, request.amount_micros)
     ctx.checkpoint("renewals.before-take")
@@ -156,7 +156,7 @@ async def take(ctx: Context, request: PaymentRequest, came_back: CameBack) -> Cr
         kind = OutcomeKind.REFUSED if error.status in _REFUSED else OutcomeKind.UNKNOWN
         return CreateOutcome(kind, status=error.status, detail=str(error))
     if taken is None or (taken.marker, taken.amount_micros) != (request.marker, request.amount_micros):
-        detail = f"the record {remote_id} was changed, and does not show it"
+        detail = reasons.CHANGE_NOT_SHOWN.format(remote_id=remote_id)
         return CreateOutcome(OutcomeKind.UNKNOWN, detail=detail)
     return CreateOutcome(OutcomeKind.CREATED, remote_id=remote_id, taken=True)
 
@@ -174,7 +174,8 @@ async def stop_renewals(ctx: Context) -> None:
         after_id = rows[-1].id
         failed = [error for _, error in await _stop(ctx, rows) if error is not None]
         if failed:
-            ctx.report.problems.append(f"renewals: {len(failed)} records could not be stopped: {failed[0]}")
+            what = reasons.NOT_STOPPED.format(count=len(failed))
+            ctx.report.problems.append(f"renewals: {what}: {failed[0]}")
             return
 
 
@@ -192,9 +193,8 @@ async def _stop(ctx: Context, rows: Sequence[_Stopped]) -> list[tuple[_Stopped, 
             if remote is not None and has_renewed(remote, row.due_on):
                 _note_surplus(ctx, row, remote)
             elif remote is not None and remote.interval_days not in (None, NEVER_DAYS):
-                error = GatewayError(
-                    f"Mileston keeps the interval of {remote.interval_days} days of {remote.remote_id}"
-                )
+                stays = reasons.INTERVAL_STAYS
+                error = GatewayError(stays.format(count=remote.interval_days, remote_id=remote.remote_id))
             else:
                 done.append(row)
         answers.append((row, error))
@@ -212,15 +212,15 @@ def _note_surplus(ctx: Context, row: MayRenew, remote: RemotePayment) -> None:
         state = renewals.state_of_period(tx, row.subscription_id, remote.due_on or row.due_on)
     over = row.subscription_status in (SubscriptionStatus.CANCELLED, SubscriptionStatus.ENDED)
     if state in _AT_MILESTON or (over and state not in _TO_COME):
-        why = "beside the record of that period" if state in _AT_MILESTON else "though its subscription ended"
-        _flag(ctx, row, f"{RENEWED} and asks for {remote.due_on}, {why}: delete {remote.remote_id} there")
+        why = reasons.ASKS_BESIDE if state in _AT_MILESTON else reasons.ASKS_AFTER_END
+        renewed = reasons.RENEWED_TO.format(due_on=remote.due_on)
+        _flag(ctx, row, f"{renewed}; {why.format(remote_id=remote.remote_id)}")
 
 
 def _withhold(ctx: Context, next_id: int, why: str) -> None:
     if not ctx.withheld:
-        ctx.report.problems.append(
-            f"renewals: payment {next_id} waits for the record of the period before: {why}"
-        )
+        waits = reasons.WAITS_FOR_RECORD.format(id=next_id)
+        ctx.report.problems.append(f"renewals: {waits}: {why}")
     ctx.withheld.add(next_id)
 
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from billing.core import reasons
 from billing.core.money import format_amount
 from billing.core.outcomes import RemotePayment, RemoteStatus
-from billing.core.reconciling import VANISHED
 from billing.core.remote_status import same_address, status_for
 from billing.core.renewal import RENEWED
 from billing.cycle.context import Context
@@ -20,7 +20,6 @@ from billing.store.rows import ListedPayment, UnpaidPayment
 from billing.store.tx import Tx
 
 _PAGE = 500
-_UNCLEAR = "it is not clear whether it was paid"
 _START = (datetime.min.replace(tzinfo=UTC), 0)
 
 
@@ -88,7 +87,7 @@ async def _settle_stragglers(ctx: Context, rows: Sequence[UnpaidPayment]) -> Non
             apply_looks(tx, ctx, found)
             _note_gone(tx, ctx, gone)
         if len(found) + len(gone) < len(chunk):
-            ctx.report.problems.append("settle: some payments could not be read; they are read next time")
+            ctx.report.problems.append(f"settle: {reasons.SOME_NOT_READ}")
             return
 
 
@@ -109,7 +108,9 @@ def apply_looks(tx: Tx, ctx: Context, looked: Sequence[tuple[UnpaidPayment, Remo
     for row, _, why in told:
         if why and not row.attention:
             lifecycle.flag(tx, ctx.actor, now, row, why)
-        elif not why and (row.attention == VANISHED or row.attention.startswith((_UNCLEAR, RENEWED))):
+        elif not why and (
+            row.attention == reasons.VANISHED or row.attention.startswith((reasons.UNCLEAR, RENEWED))
+        ):
             lifecycle.unflag(tx, now, row)
     booked, receipts = lifecycle.book_paid(tx, ctx.actor, now, ctx.today, ctx.run_id, paid)
     dates = {row.id: remote.due_on for row, remote in looked}
@@ -129,16 +130,16 @@ def apply_looks(tx: Tx, ctx: Context, looked: Sequence[tuple[UnpaidPayment, Remo
 def unclear(row: UnpaidPayment, remote: RemotePayment) -> str:
     """Why a record settles nothing, or ''."""
     if remote.marker != row.marker and remote.email and not same_address(remote.email, row.email):
-        return f"the record {row.remote_id} is another's: neither its name nor its e-mail is this payment's"
+        return reasons.OF_ANOTHER.format(remote_id=row.remote_id)
     if remote.paid and remote.amount_micros != row.amount_micros:
-        told = "an unreadable amount"
-        if remote.amount_micros is not None:
-            told = f"{format_amount(remote.amount_micros)} USDC"
-        return f"it was paid with {told} at Mileston, and {format_amount(row.amount_micros)} USDC were due"
+        due = format_amount(row.amount_micros)
+        if remote.amount_micros is None:
+            return reasons.PAID_UNREADABLY.format(amount=due)
+        return reasons.PAID_OTHERWISE.format(paid=format_amount(remote.amount_micros), amount=due)
     if remote.status is RemoteStatus.UNCLEAR:
-        return f"{_UNCLEAR}: its status there is neither paid nor unpaid"
+        return f"{reasons.UNCLEAR}: {reasons.UNCLEAR_STATUS}"
     if status_for(remote, row.due_on) is RemoteStatus.UNCLEAR:
-        return f"{_UNCLEAR}: its date there is {remote.due_on} now"
+        return f"{reasons.UNCLEAR}: {reasons.UNCLEAR_DATE.format(due_on=remote.due_on)}"
     return ""
 
 

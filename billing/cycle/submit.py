@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from billing.core.dunning import HELD_BACK
+from billing.core import reasons
 from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest
 from billing.core.reconciling import is_proof_old
 from billing.core.renewal import NEVER_DAYS
@@ -30,7 +30,6 @@ _SHORTEST_PROOF = timedelta(seconds=60)
 _HOLD_PAGE = 500
 _LONGEST_PAUSE_SECONDS = 60.0
 _CANCELLED = "its subscription was cancelled before it was sent"
-_PAUSED = "paused: its subscription was paused before it was sent"
 
 
 async def submit(ctx: Context) -> None:
@@ -127,7 +126,7 @@ class _Feed:
         if cancelled:
             lifecycle.void(tx, self.ctx.actor, now, cancelled, _CANCELLED)
         if paused:
-            causes = {row.id: HELD_BACK if row.paused_by else _PAUSED for row in paused}
+            causes = {row.id: reasons.HELD_BACK if row.paused_by else reasons.PAUSED for row in paused}
             lifecycle.hold(tx, self.ctx.actor, now, paused, causes)
         # The next cycle looks for what waited so long in this one that its proof of absence is old.
         good_since = now - max(_SHORTEST_PROOF, timedelta(seconds=self.ctx.settings.reconcile.quiet_seconds))
@@ -210,7 +209,7 @@ class _Feed:
             _hold_everything(ctx, brakes.hold_cause)
             return
         if brakes.stopped or ctx.stopping():
-            ctx.report.stopped = brakes.stopped or "asked to stop"
+            ctx.report.stopped = brakes.stopped or reasons.ASKED_TO_STOP
             with ctx.db.read() as connection:
                 rest = payments.count_planned(connection, ctx.as_of, self.after_id)
             ctx.report.due += rest

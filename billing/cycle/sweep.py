@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from billing.core import reasons
 from billing.core.event_text import EventAction
 from billing.core.outcomes import RemotePayment, RemoteStatus
 from billing.core.reconciling import choose, mismatch
@@ -23,9 +24,6 @@ from billing.store import payments, remote_checks, renewals
 from billing.store.events import about_payment, record
 from billing.store.rows import LostPayment, PaidPayment, PaymentRef
 
-SHOWN = "Mileston has a payment with its payment number already"
-"""The cause of an unknown payment that was believed unsent."""
-_LOOKALIKE = "a record at Mileston has its e-mail, amount and date, and no payment number"
 _UNPAID = (PaymentState.OPEN, PaymentState.UNCOLLECTIBLE)
 
 
@@ -60,7 +58,7 @@ def forgotten(ctx: Context, seen: Observation) -> list[str]:
         for marker, row in rows.items()
         if row.attempts == 0
         and row.remote_id is None
-        and (row.state in UNSENT or (row.state == PaymentState.UNKNOWN and row.cause == SHOWN))
+        and (row.state in UNSENT or (row.state == PaymentState.UNKNOWN and row.cause == reasons.TURNED_UP))
         and any(is_ours(row, remote) for remote in seen.by_marker[marker])
     ]
 
@@ -79,7 +77,7 @@ def note_lookalikes(ctx: Context, seen: Observation) -> int:
         rows = payments.about_to_be_sent(tx, ctx.as_of, sorted({day for day, _, _ in by_day if day}))
         alike = [row for row in rows if (row.due_on, row.amount_micros, plain_address(row.email)) in by_day]
         now = ctx.clock()
-        return sum(lifecycle.mark_unknown(tx, ctx.actor, now, row, _LOOKALIKE) for row in alike)
+        return sum(lifecycle.mark_unknown(tx, ctx.actor, now, row, reasons.LOOKALIKE) for row in alike)
 
 
 def is_ours(row: LostPayment, remote: RemotePayment) -> bool:
@@ -93,12 +91,12 @@ async def _note_unpaid_again(ctx: Context, row: PaidPayment) -> None:
     try:
         fresh = await ctx.gateway.get(row.remote_id)
     except GatewayError as error:
-        ctx.report.problems.append(f"sweep: payment {row.id} could not be looked at again: {error}")
+        _could_not(ctx, reasons.NOT_LOOKED_AT, row, error)
         return
     if fresh is None or fresh.status is not RemoteStatus.UNPAID:
         return
     if not has_renewed(fresh, row.due_on):
-        _flag(ctx, row, "it was paid, and Mileston says now that it is unpaid")
+        _flag(ctx, row, reasons.UNPAID_AGAIN)
     elif ctx.settings.mileston.renewal == "keep":
         _flag(ctx, row, renewed_text(fresh))
     elif row.renewal_off_at is not None:
@@ -114,21 +112,21 @@ async def _note_void_lives(ctx: Context, row: LostPayment, remote_id: str) -> No
     try:
         fresh = await ctx.gateway.get(remote_id)
     except GatewayError as error:
-        ctx.report.problems.append(f"sweep: payment {row.id} could not be looked at again: {error}")
+        _could_not(ctx, reasons.NOT_LOOKED_AT, row, error)
         return
     if fresh is not None and not fresh.paid:
-        _flag(ctx, row, f"it is void, and its record {remote_id} is still at Mileston: delete it there")
+        _flag(ctx, row, reasons.VOID_IS_THERE.format(remote_id=remote_id))
     elif fresh is not None:
-        _flag(ctx, row, f"it is void, and its record {remote_id} was paid at Mileston: pay it back")
+        _flag(ctx, row, reasons.VOID_WAS_PAID.format(remote_id=remote_id))
 
 
 def _note_unexpected(ctx: Context, row: LostPayment) -> None:
     """A remote payment for a payment that has none: look it up properly before anything is sent."""
     if row.state in UNSENT:
         with ctx.db.transaction() as tx:
-            lifecycle.mark_unknown(tx, ctx.actor, ctx.clock(), row, SHOWN)
+            lifecycle.mark_unknown(tx, ctx.actor, ctx.clock(), row, reasons.TURNED_UP)
     elif row.state == PaymentState.VOID and not row.attention:
-        _flag(ctx, row, f"it is {row.state}, and a remote payment bears its payment number")
+        _flag(ctx, row, reasons.VOID_TURNED_UP)
 
 
 async def _sweep_extras(
@@ -137,7 +135,7 @@ async def _sweep_extras(
     extras = [remote for remote in others if is_ours(row, remote)]
     if len(extras) < len(others) and not row.attention:
         stranger = next(remote for remote in others if remote not in extras)
-        _flag(ctx, row, _about_stranger(stranger))
+        _flag(ctx, row, reasons.STRANGER.format(remote_id=stranger.remote_id))
     if not extras:
         return
     current = listed
@@ -148,33 +146,18 @@ async def _sweep_extras(
             if current is None and row.state in _UNPAID:
                 await _replace_lost(ctx, row, counted, extras)
             if current is None and row.state == PaymentState.PAID and not row.attention:
-                _flag(ctx, row, _about_survivor(counted, extras[0]))
+                _flag(ctx, row, reasons.SURVIVOR.format(remote_id=counted, other_id=extras[0].remote_id))
             if current is None and row.state != PaymentState.VOID:
                 return
         except GatewayError as error:
-            ctx.report.problems.append(f"sweep: payment {row.id} could not be looked at again: {error}")
+            _could_not(ctx, reasons.NOT_LOOKED_AT, row, error)
             return
     kept, extras = _after_paid_ones(ctx, row, counted, current, extras)
     for extra in extras:
         if extra.status is RemoteStatus.UNPAID:
             await _delete(ctx, row, kept, extra.remote_id)
         elif extra.status is RemoteStatus.UNCLEAR and not row.attention:
-            _flag(ctx, row, f"its duplicate {extra.remote_id} has a status that is neither paid nor unpaid")
-
-
-def _about_stranger(stranger: RemotePayment) -> str:
-    return (
-        f"another record, {stranger.remote_id}, bears its payment number with another amount, e-mail or "
-        "date; it is left alone. If a second database bills through the same Mileston business, give each a "
-        "mileston.namespace of its own (docs/deploy/restore.md)"
-    )
-
-
-def _about_survivor(counted: str, extra: RemotePayment) -> str:
-    return (
-        f"it was paid, its record {counted} is no longer at Mileston, and a duplicate, {extra.remote_id}, "
-        "still is: delete that there, or it will be paid again"
-    )
+            _flag(ctx, row, reasons.UNCLEAR_DOUBLE.format(remote_id=extra.remote_id))
 
 
 def _after_paid_ones(
@@ -190,10 +173,10 @@ def _after_paid_ones(
         return counted, extras
     if row.state == PaymentState.PAID or (current is not None and current.paid):
         if not row.attention:
-            _flag(ctx, row, "it was paid twice at Mileston; pay one of the two back")
+            _flag(ctx, row, reasons.PAID_TWICE)
     elif row.state == PaymentState.VOID:
         if not row.attention:
-            _flag(ctx, row, "it is void, and a duplicate of it was paid at Mileston; pay it back")
+            _flag(ctx, row, reasons.VOID_DOUBLE_PAID)
     elif current is None or current.status is not RemoteStatus.UNPAID:
         return counted, extras
     elif _keep_instead(ctx, row, counted, paid_extra.remote_id):
@@ -227,7 +210,10 @@ async def _delete(ctx: Context, row: LostPayment, kept: str, remote_id: str) -> 
         fresh = await ctx.gateway.get(remote_id)
         with ctx.db.read() as tx:
             known_paid = remote_checks.stood_for_paid(tx, remote_id)
-        if fresh is None or why_keep(fresh, ours, kept, known_paid=known_paid):
+        if fresh is None or why_keep(fresh, ours, kept, known_paid=False):
+            return
+        if known_paid:
+            _flag(ctx, row, reasons.WAS_PAID_BEFORE.format(remote_id=remote_id))
             return
         if not is_same_id(fresh.remote_id, remote_id):
             return  # it answers by another name, perhaps that of the one that counts
@@ -237,18 +223,18 @@ async def _delete(ctx: Context, row: LostPayment, kept: str, remote_id: str) -> 
         await ctx.gateway.delete(remote_id)
         left = await ctx.gateway.get(remote_id)
     except GatewayError as error:
-        ctx.report.problems.append(f"sweep: a duplicate of payment {row.id} is still there: {error}")
+        _could_not(ctx, reasons.DOUBLE_IS_THERE, row, error)
         return
     if left is not None:
         if not row.attention:
-            _flag(
-                ctx,
-                row,
-                f"its duplicate {remote_id} was deleted, and Mileston still shows it: delete it there",
-            )
+            _flag(ctx, row, reasons.DELETED_IN_VAIN.format(remote_id=remote_id))
         return
     with ctx.db.transaction() as tx:
         record(tx, [about_payment(ctx.clock(), ctx.actor, EventAction.DUPLICATE_DELETED, row, remote_id)])
+
+
+def _could_not(ctx: Context, what: str, row: PaymentRef, error: GatewayError) -> None:
+    ctx.report.problems.append(f"sweep: {what.format(id=row.id)}: {error}")
 
 
 def _flag(ctx: Context, row: PaymentRef, attention: str) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from billing.config.schema import Mileston
+from billing.core import reasons
 from billing.core.clock import skew_seconds
 from billing.core.outcomes import CreateOutcome, OutcomeKind
 from billing.gateway.addresses import base_url
@@ -101,9 +102,8 @@ class Endpoint(Generic[F]):
         try:
             body = _encode(self.resource.to_wire(values)).encode()
         except UnicodeEncodeError:  # half a surrogate pair; sending it again can't help
-            return CreateOutcome(
-                OutcomeKind.REFUSED, detail="one of its texts is not valid Unicode; nothing was sent"
-            )
+            detail = f"{reasons.NOT_UNICODE}; {reasons.NOTHING_SENT}"
+            return CreateOutcome(OutcomeKind.REFUSED, detail=detail)
         call = Call(
             self._create_name, "POST", self._create_url, self._create_path, body, _LARGEST_RECORD_BYTES
         )
@@ -112,7 +112,7 @@ class Endpoint(Generic[F]):
         except Fault as fault:
             return outcome_of_fault(fault)
         except Unauthorized as error:
-            return CreateOutcome(OutcomeKind.UNAUTHORIZED, detail=f"{error}; nothing was sent")
+            return CreateOutcome(OutcomeKind.UNAUTHORIZED, detail=f"{error}; {reasons.NOTHING_SENT}")
         outcome = outcome_of_reply(reply, self.resource, values, self.wire.clock())
         log_call(call, reply.status, reply.seconds, outcome.remote_id or outcome.kind)
         return outcome
@@ -135,7 +135,7 @@ class Endpoint(Generic[F]):
         reply = await self._made(call, f"limit {limit}")
         rows = self._body(call, reply).get(self.resource.data_key)
         if not isinstance(rows, builtins.list):
-            raise self._failed(call, reply, f"the answer has no array {self.resource.data_key}")
+            raise self._failed(call, reply, reasons.BUT_NO_ARRAY.format(fields=self.resource.data_key))
         return [self._record(row, row) if isinstance(row, dict) else self._record({}, {}) for row in rows]
 
     async def update(self, remote_id: str, changes: F) -> Record[F]:
@@ -153,7 +153,7 @@ class Endpoint(Generic[F]):
         if reply.status == 404:
             return False
         if says_failure(json_object(reply) or {}):
-            raise self._failed(call, reply, "the answer reports a failure")
+            raise self._failed(call, reply, reasons.BUT_FAILURE)
         return True
 
     def _prepared(
@@ -186,7 +186,7 @@ class Endpoint(Generic[F]):
     def _body(self, call: Call, reply: Reply) -> dict[str, Any]:
         body = json_object(reply)
         if body is None or says_failure(body):
-            raise self._failed(call, reply, "the answer is not usable JSON")
+            raise self._failed(call, reply, reasons.BUT_NOT_JSON)
         return body
 
     def _one(self, call: Call, reply: Reply, remote_id: str) -> Record[F]:
@@ -194,7 +194,7 @@ class Endpoint(Generic[F]):
         data = body.get(self.resource.data_key)
         record = self._record(data, body) if isinstance(data, dict) else None
         if record is None or record.remote_id != remote_id:
-            raise self._failed(call, reply, "the answer does not show the record that was asked for")
+            raise self._failed(call, reply, reasons.BUT_NOT_SHOWN)
         return record
 
     def _record(self, data: dict[str, Any], holder: dict[str, Any]) -> Record[F]:
@@ -207,7 +207,7 @@ class Endpoint(Generic[F]):
         )
 
     def _failed(self, call: Call, reply: Reply, reason: str) -> CallFailed:
-        return CallFailed(f"{call.name}: HTTP {reply.status}, but {reason}", status=reply.status)
+        return CallFailed(f"{call.name}: HTTP {reply.status}, {reason}", status=reply.status)
 
     def _in_path(self, remote_id: str) -> str:
         if usable_id(remote_id) is None:

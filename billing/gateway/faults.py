@@ -8,6 +8,8 @@ import ssl
 import httpcore
 import httpx
 
+from billing.core import reasons
+
 
 class DeadlinePassed(Exception):
     """The time to send by had passed when the request was about to leave. Nothing was sent."""
@@ -58,15 +60,15 @@ def reason_of(error: BaseException, sent: bool, timeout_seconds: float) -> str:
     """
     kind = type(error).__name__
     if isinstance(error, DeadlinePassed):
-        return "its deadline had passed before it was sent"
+        return reasons.TOO_LATE
     if isinstance(error, TooLarge):
-        return "the answer is too large"
+        return reasons.TOO_LARGE
     if isinstance(error, Unusable):
-        return "the connection was found unusable before the request was sent"
+        return reasons.UNUSABLE
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
     if isinstance(error, TimeoutError):
-        return f"no {'complete answer' if sent else 'connection'} within {timeout_seconds:g} s"
+        return (reasons.NO_ANSWER if sent else reasons.NO_CONNECTION).format(seconds=f"{timeout_seconds:g}")
     root: BaseException = error
     while root.__cause__ is not None:
         root = root.__cause__

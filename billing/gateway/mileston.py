@@ -10,6 +10,7 @@ from types import TracebackType
 from urllib.parse import quote
 
 from billing.config.schema import Mileston
+from billing.core import reasons
 from billing.core.markers import find_marker, name_with_marker
 from billing.core.outcomes import CreateOutcome, PaymentRequest, RecordChange, RemotePayment
 from billing.core.remote_status import read_status
@@ -72,7 +73,7 @@ class MilestonGateway:
         payments = [_as_payment(record) for record in await self._payments.list(limit)]
         if any(payment.marker and not payment.remote_id for payment in payments):
             # Left out, it would count as absent; taken in, it could be neither read nor deleted.
-            raise CallFailed("list recurring payment: a payment of ours has no usable id")
+            raise CallFailed(f"{reasons.LIST_CALL}: {reasons.OURS_WITHOUT_ID}")
         return payments
 
     async def get(self, remote_id: str) -> RemotePayment | None:

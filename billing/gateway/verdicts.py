@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from billing.core import reasons
 from billing.core.outcomes import CreateOutcome, OutcomeKind
 from billing.gateway.errors import CallFailed, Unauthorized
 from billing.gateway.faults import Fault
@@ -57,9 +58,8 @@ def _outcome_of_success(
 ) -> CreateOutcome:
     """Success is believed only where the answer repeats what was asked for."""
     if body is None:
-        return CreateOutcome(
-            OutcomeKind.UNKNOWN, status=reply.status, detail=f"HTTP {reply.status} without a JSON object"
-        )
+        detail = reasons.NO_OBJECT.format(status=reply.status)
+        return CreateOutcome(OutcomeKind.UNKNOWN, status=reply.status, detail=detail)
     data = body.get(resource.data_key)
     record = data if isinstance(data, dict) else {}
     remote_id = usable_id(record.get(resource.id_field))
@@ -77,7 +77,7 @@ def _outcome_of_success(
         OutcomeKind.UNKNOWN,
         remote_id=remote_id,
         status=reply.status,
-        detail=f"Mileston's answer lacks these fields or differs from what was sent: {', '.join(wrong)}",
+        detail=reasons.ECHO_DIFFERS.format(fields=", ".join(wrong)),
         mismatch=True,
         unmarked=resource.lost_its_marker(wrong, echo),
     )
@@ -92,7 +92,7 @@ def failure_of_reply(what: str, reply: Reply, personal: Sequence[str], now: date
     described = _described(reply, json_object(reply), personal)
     if reply.status == 401:
         return Unauthorized(
-            f"{what}: {described}; check MILESTON_API_KEY and MILESTON_BUSINESS_ID",
+            f"{what}: {described}; {reasons.CHECK_KEY}",
             status=401,
             permanent=True,
         )
@@ -123,9 +123,11 @@ def says_failure(body: dict[str, Any]) -> bool:
 
 def _described(reply: Reply, body: dict[str, Any] | None, personal: Sequence[str]) -> str:
     if 300 <= reply.status < 400:
-        return f"HTTP {reply.status}: redirects are not followed"
+        return f"HTTP {reply.status}: {reasons.NO_REDIRECT}"
     message = clean_message((body or {}).get("message"), reply.keys, personal)
-    return f"HTTP {reply.status}: {message}" if message else f"HTTP {reply.status} without a message"
+    if not message:
+        return reasons.NO_MESSAGE.format(status=reply.status)
+    return f"HTTP {reply.status}: {message}"
 
 
 def retry_after(reply: Reply, now: datetime) -> float | None:

@@ -23,6 +23,7 @@ import httpcore
 import httpx
 
 from billing import __version__
+from billing.core import reasons
 from billing.errors import BillingError
 from billing.gateway.errors import Unauthorized
 from billing.gateway.faults import NETWORK_FAULTS, Fault, TooLarge, Unusable, reason_of
@@ -202,7 +203,7 @@ class Wire:
         try:
             keys = self._credentials()
         except (BillingError, OSError) as error:
-            raise Unauthorized(f"the API key could not be read ({type(error).__name__})") from None
+            raise Unauthorized(reasons.KEY_NOT_READ.format(error=type(error).__name__)) from None
         if keys != self._keys:
             self._headers = _headers_for(self.base_url, *keys)
             self._keys = keys
@@ -268,13 +269,9 @@ def _trusted_context(scheme: str) -> ssl.SSLContext:
 
 
 def _headers_for(base_url: httpx.URL, key: str, business_id: str) -> httpx.Headers:
-    for name, value in (("API key", key), ("business id", business_id)):
+    for not_sent, value in ((reasons.KEY_NOT_SENT, key), (reasons.BUSINESS_NOT_SENT, business_id)):
         if not _HEADER_VALUE.fullmatch(value):
-            raise Unauthorized(
-                f"the {name} can't be sent: it is empty, or contains characters that no header can carry "
-                "(only Latin-1, no control characters, no blanks at its ends)",
-                permanent=True,
-            )
+            raise Unauthorized(f"{not_sent}: {reasons.NO_HEADER}", permanent=True)
     return httpx.Headers(
         [
             (b"Host", base_url.netloc),

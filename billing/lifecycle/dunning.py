@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from sqlalchemy import Select, exists, select, update
 
-from billing.core.dunning import HELD_BACK
 from billing.core.event_text import EventAction
+from billing.core.reasons import HELD_BACK
 from billing.core.states import PaymentState, SubscriptionStatus
 from billing.lifecycle.moves import move
 from billing.store.events import about_payment, record

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from sqlalchemy import select, update
 
+from billing.core import reasons
 from billing.core.event_text import EventAction
 from billing.core.states import NoticeKind, NoticeState
 from billing.store.bulk import insert_rows, update_rows
@@ -215,7 +216,7 @@ def recover(tx: Tx, now: datetime, exclusive: bool) -> int:
     statement = update(notices).where(_N.state == NoticeState.SENDING.value)
     if not exclusive:
         statement = statement.where(_N.lease_until < now)
-    reply = "the run died while the mail server may have taken it"
+    reply = reasons.MAIL_RUN_DIED
     return tx.execute(
         statement.values(state=NoticeState.UNKNOWN.value, server_reply=reply, lease_until=None)
     ).rowcount

@@ -16,7 +16,8 @@ from sqlalchemy import update
 
 from billing.core.dunning import first_dunning_on
 from billing.core.event_text import EventAction
-from billing.core.reconciling import PROOF, VANISHED
+from billing.core.reasons import VANISHED
+from billing.core.reconciling import PROOF
 from billing.core.states import UNSENT, NoticeKind, PaymentState, check_transition
 from billing.errors import IllegalTransition
 from billing.lifecycle import notices

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from sqlalchemy import select, update
 
 from billing.core.event_text import EventAction
+from billing.core.reasons import FROM_BACKUP
 from billing.core.states import PaymentState
 from billing.lifecycle.moves import NOT_LOOKED
 from billing.store.events import event, record
@@ -21,8 +22,6 @@ from billing.store.models import identity, payments
 from billing.store.tx import Tx
 
 _P, _I = payments.c, identity.c
-FROM_BACKUP = "the database was restored from a backup"
-"""The cause of payments that a restored database looks for."""
 _PERHAPS_SENT = (
     PaymentState.UNKNOWN,
     PaymentState.SENDING,

@@ -18,6 +18,7 @@ from datetime import date, datetime
 
 from sqlalchemy import or_, select, update
 
+from billing.core import reasons
 from billing.core.event_text import EventAction
 from billing.core.outcomes import CreateOutcome, OutcomeKind
 from billing.core.reconciling import PROOF
@@ -47,7 +48,6 @@ _EVENT_OF = {
     OutcomeKind.NOT_SENT: EventAction.NOT_SENT,
     OutcomeKind.UNKNOWN: EventAction.UNKNOWN,
 }
-OLD_PROOF = "it was proved not to exist at Mileston, but a while ago"
 _TAKEN = "a payment was moved by another worker under our lock"
 
 
@@ -176,7 +176,7 @@ def _checked(result: Result, used: set[str]) -> Result:
     outcome = CreateOutcome(
         OutcomeKind.UNKNOWN,
         status=result.outcome.status,
-        detail="the API answered with the id of another payment",
+        detail=reasons.ID_OF_ANOTHER,
         mismatch=True,
     )
     return Result(result.row, outcome, result.finished_at)
@@ -258,7 +258,7 @@ def recover(tx: Tx, actor: str, now: datetime, exclusive: bool, limit: int) -> i
             [{"id": row.id, "deadline_at": at} for row, at in zip(rows, ended, strict=True)],
             {"state": PaymentState.SENDING.value},
             state=PaymentState.UNKNOWN.value,
-            cause="its run died before the outcome was written",
+            cause=reasons.RUN_DIED,
             lease_until=None,
             updated_at=now,
             **NOT_LOOKED,
@@ -283,7 +283,7 @@ def expire_proofs(tx: Tx, actor: str, now: datetime, proved_before: datetime) ->
         .where(old)
         .values(
             state=PaymentState.UNKNOWN.value,
-            cause=OLD_PROOF,
+            cause=reasons.OLD_PROOF,
             absent_looks=1,
             look_step=0,
             next_look_at=now,
@@ -292,5 +292,5 @@ def expire_proofs(tx: Tx, actor: str, now: datetime, proved_before: datetime) ->
         .returning(_P.id, _P.subscription_id)
     )
     rows = list(tx.execute(statement))
-    record(tx, [about_payment(now, actor, EventAction.PROOF_EXPIRED, row, OLD_PROOF) for row in rows])
+    record(tx, [about_payment(now, actor, EventAction.PROOF_EXPIRED, row, reasons.OLD_PROOF) for row in rows])
     return len(rows)

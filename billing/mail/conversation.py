@@ -15,6 +15,7 @@ from aiosmtplib import (
     SMTPServerDisconnected,
 )
 
+from billing.core import reasons
 from billing.core.notices import Delivery, DeliveryKind, RenderedMail
 from billing.errors import AccountRefused
 from billing.mail.refusals import account_fault
@@ -62,13 +63,13 @@ class Connection:
                 reply = await self._smtp.execute_command(*command)
                 if not _goes_on(phase, reply.code):
                     return self._refused(phase, reply, mail)
-            phase = "the body"
+            phase = reasons.THE_BODY
             ending = await self._write_body(mail.raw)
             if not self._protocol.is_connected:
                 raise SMTPServerDisconnected("Connection lost")
             # The dot goes out in a write of its own, and only on a connection that still stands. From
             # here on, even if it may lie in a buffer, we can't prove that the server did not get it.
-            phase, dotted = "the final dot", True
+            phase, dotted = reasons.THE_FINAL_DOT, True
             self._protocol.write(ending)
             reply = await self._protocol.read_response(timeout=self._timeout_seconds)
         except FAULTS as error:
@@ -144,8 +145,8 @@ class Connection:
         if 200 <= reply.code < 300:
             self._envelope_open = False
             return Delivery(DeliveryKind.SENT, f"{reply.code} {clean_words(reply.message)}")
-        _raise_if_of_account("the final dot", reply, mail)
-        words = _words("the final dot", reply, mail)
+        _raise_if_of_account(reasons.THE_FINAL_DOT, reply, mail)
+        words = _words(reasons.THE_FINAL_DOT, reply, mail)
         if reply.code == _UNAVAILABLE or not _is_refusal(reply):
             self.drop()
         if not _is_refusal(reply):  # neither yes nor no
@@ -173,7 +174,7 @@ def _raise_if_of_account(phase: str, reply: SMTPResponse, mail: RenderedMail) ->
 
 def _words(phase: str, reply: SMTPResponse, mail: RenderedMail) -> str:
     """`550 5.1.1 no such user (in reply to RCPT TO)`."""
-    return f"{reply.code} {_without_recipient(reply, mail)} (in reply to {phase})"
+    return f"{reply.code} {_without_recipient(reply, mail)} {reasons.IN_REPLY_TO.format(part=phase)}"
 
 
 def _without_recipient(reply: SMTPResponse, mail: RenderedMail) -> str:
@@ -193,7 +194,7 @@ def _is_refusal(reply: SMTPResponse) -> bool:
 
 
 def _loss(phase: str, error: Exception) -> str:
-    what = "no answer in time" if isinstance(error, TimeoutError) else "the connection was lost"
+    what = reasons.NO_REPLY if isinstance(error, TimeoutError) else reasons.LOST
     if isinstance(error, SMTPResponseException):
-        what = "an answer that is not SMTP"
-    return f"{what} (at {phase})"
+        what = reasons.NOT_SMTP
+    return what.format(part=phase)

@@ -27,6 +27,7 @@ from aiosmtplib import (
 
 from billing.config.schema import Mail, is_loopback
 from billing.config.secrets import Secret
+from billing.core import reasons
 from billing.core.notices import Delivery, DeliveryKind, RenderedMail
 from billing.errors import ConfigError, MailError
 from billing.mail.conversation import FAULTS, Connection, clean_words
@@ -207,10 +208,10 @@ class Server:
 def _unfit(mail: RenderedMail) -> str:
     """Why this message can't be put on any wire, or nothing."""
     if not _MAILBOX.fullmatch(mail.recipient):
-        return "the recipient's address is not a plain ASCII address; nothing was sent to the server"
+        return reasons.NOT_AN_ADDRESS
     # A lone CR or LF lets one server see the end of a message where another sees none: smuggling.
     if not mail.raw.count(b"\r\n") == mail.raw.count(b"\r") == mail.raw.count(b"\n"):
-        return "the message has line ends other than CRLF; nothing was sent to the server"
+        return reasons.WRONG_LINE_ENDS
     return ""
 
 

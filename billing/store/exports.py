@@ -1,7 +1,8 @@
-"""Everything of one kind by id, as it is exported."""
+"""Everything of one kind by id, as it is exported and, of the log, listed."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy import select
@@ -32,8 +33,13 @@ def all_payments() -> Listing[ExportedPayment]:
     return Listing(query, (payments.c.id,))
 
 
-def all_events() -> Listing[ExportedEvent]:
+def all_events(reference: str | None = None, since: datetime | None = None) -> Listing[ExportedEvent]:
+    """The log: of one subscription and its payments, and from an instant on, if those are given."""
     query = select(events, subscriptions.c.reference).outerjoin(
         subscriptions, subscriptions.c.id == events.c.subscription_id
     )
+    if reference is not None:
+        query = query.where(subscriptions.c.reference == reference)
+    if since is not None:
+        query = query.where(events.c.at >= since)
     return Listing(query, (events.c.id,))

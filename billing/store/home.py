@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from billing.core.reasons import ANOTHER_FILE
 from billing.errors import StoreError
 from billing.store.connection import Database
 from billing.store.tx import Tx
@@ -49,7 +50,7 @@ class Home:
         if remembered == self.key:
             return ""
         if not self.strong:
-            return "its file is not the one that was last used: a copy may have been put in its place"
+            return ANOTHER_FILE
         for cause, now, before in zip(_CAUSES, self.key.split("/"), remembered.split("/"), strict=False):
             if now != before:
                 return cause

@@ -86,7 +86,7 @@ def test_a_day_between_the_steps_of_dunning_and_its_end(monthly: Business) -> No
     ("bill_from", "ends_on", "day", "words"),
     [
         ("", "", "2026-02-01", "its first period begins on 2026-03-01"),
-        ("", "", "2026-03-17", "the nearest are 2026-03-01 and 2026-04-01"),
+        ("", "", "2026-03-17", "every month; the nearest are 2026-03-01 and 2026-04-01"),
         ("2026-05-01", "", "2026-04-01", "nothing before 2026-05-01 is billed"),
         ("", "2026-04-15", "2026-05-01", "the subscription ended on 2026-04-15"),
         ("", "", "2999-03-01", "It is not due yet"),
@@ -99,6 +99,19 @@ def test_why_nothing_was_billed(
     business.subscribe(f"ada,P,N,a@example.com,5,1 month,{START},{bill_from},{ends_on}", header=FULL)
     (told,) = why(business, day).billing
     assert words in told
+
+
+def test_days_are_counted_over_month_ends_and_the_change_of_clocks(business: Business) -> None:
+    business.subscribe("ada,P,N,a@example.com,5,1 month,2026-01-31")
+    business.run("2026-01-31")
+    (told,) = why(business, "2026-03-01").billing
+    assert "the nearest are 2026-02-28 and 2026-03-31" in told
+    (unpaid,) = why(business, "2026-03-30").dunning
+    assert unpaid.startswith("The payment due on 2026-01-31 had been unpaid for 58 days: dunning had ended")
+    (next_day,) = why(business, "2026-02-01", today=date(2026, 1, 31)).dunning
+    assert "will have been unpaid, if nothing arrives, for 1 day: a step falls on that day" in next_day
+    (later,) = why(business, "2026-03-30", today=date(2026, 1, 31)).dunning
+    assert "for 58 days: dunning will have ended; the steps are the days 1, 3, 7, 14" in later
 
 
 def test_a_cycle_that_did_not_run_that_far(monthly: Business) -> None:
@@ -206,7 +219,7 @@ def test_the_command_prints_pages_and_json(monthly: Business, billing: Callable[
     unknown = billing(monthly, "explain", "adaa")
 
     for words in (
-        "ada on 2026-03-01 (times are in UTC)",
+        " days ago (times are in UTC)",
         "Billing\n",
         "Reminders\n",
         "Dunning\n",

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
+import pty
 import shutil
+import struct
+import subprocess
 import sys
-from collections.abc import Callable
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
+import typer
+from rich.cells import cell_len
 
+from billing.cli import main
 from billing.cli.table import columns_of, print_table
 from tests.support.business import Business
 
@@ -84,6 +94,17 @@ def test_a_screen_shows_two_hundred_and_a_pipe_all(printed: Printed) -> None:
     assert len(printed(many)) == 251
 
 
+def test_names_give_way_to_the_text_that_says_most(printed: Printed) -> None:
+    _, row = printed([("1", "n" * 60, "5.00", "held", LONG)], 80, NO_COLOR="1")
+    assert row.split()[1] == "n" * 15 + "…"
+    assert len(row) == 80
+
+
+def test_half_of_a_wide_letter_leaves_no_gap_before_the_dots(printed: Printed) -> None:
+    _, row = printed([("1", "漢" * 30, "5.00", "held", LONG)], 80, NO_COLOR="1")
+    assert row.startswith(" 1  " + "漢" * 7 + "…  ")
+
+
 def test_without_rows_a_screen_says_so_and_a_pipe_is_empty(printed: Printed) -> None:
     assert printed([], 120, NO_COLOR="1") == ["none"]
     assert printed([]) == []
@@ -144,8 +165,80 @@ def test_release_names_what_it_lets_go_and_takes_a_cause_or_a_subscription(busin
         assert business.billing("payments", "release", *wrong).returncode == 2, wrong
 
 
-@pytest.mark.parametrize("command", [(), ("payments",), ("payments", "list"), ("run-once",), ("status",)])
-def test_h_is_help(business: Business, command: tuple[str, ...]) -> None:
-    done = business.billing(*command, "-h")
-    assert done.returncode == 0
-    assert done.stdout.startswith("Usage: billing")
+LONG_NAME = "a-customer-with-a-very-long-reference-from-the-far-north-00001"
+
+
+def test_lists_fit_a_real_terminal_of_80_columns(business: Business) -> None:
+    business.subscribe(
+        f"{LONG_NAME},{'A plan of many words ' * 3},N,n@example.com,1234.123456,1 week,2026-02-01",
+        "漢字の参照番号-長い-長い-長い-長い,P,N,c@example.com,5,1 month,2026-03-01",
+    )
+    business.run("2026-03-08")
+    for command, whole in (
+        ("subscriptions", " 1234.123456 "),
+        ("payments", " 1234.123456  held "),
+        ("notices", "  sent  "),
+        ("events", "  payment 1 was held: catch-up: "),
+    ):
+        header, *rows = on_a_terminal(business, command, "list")
+        assert max(map(cell_len, (header, *rows))) <= 80, command
+        assert any(LONG_NAME[:7] in row and "…" in row and whole in row for row in rows), (command, rows)
+
+
+def on_a_terminal(business: Business, *command: str, columns: int = 80) -> list[str]:
+    """What a command writes on a terminal that is so wide, without colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    given = {k: v for k, v in os.environ.items() if not k.startswith(("BILLING_", "MILESTON_", "COLUMNS"))}
+    given |= {**business.environ, "BILLING_CONFIG": str(business.toml), "NO_COLOR": "1"}
+    command_line = [sys.executable, "-m", "billing", *command]
+    written = b""
+    with subprocess.Popen(command_line, stdout=theirs, env=given, cwd=business.folder) as child:
+        os.close(theirs)
+        with suppress(OSError):  # how Linux says that the other end is closed
+            while part := os.read(ours, 65536):
+                written += part
+        os.close(ours)
+    assert child.returncode == 0
+    return written.decode().replace("\r", "").splitlines()
+
+
+def test_events_are_listed_in_words_of_one_subscription_and_from_a_day_on(business: Business) -> None:
+    business.subscribe(
+        "ada,P,N,a@example.com,5,1 month,2026-03-01", "bob,P,N,b@example.com,7,1 month,2026-03-01"
+    )
+    business.run("2026-03-01")
+    business.billing("subscriptions", "pause", "bob", "--reason", "ill")
+    header, *rows = business.billing("events", "list", "--subscription", "bob").stdout.splitlines()
+    assert header.split() == ["at", "subscription", "event"]
+    assert [row[20:].split(maxsplit=1)[0] for row in rows] == ["bob"] * len(rows)
+    assert rows[1].endswith("payment 2 was planned, due 2026-03-01")
+    assert "the subscription was paused: ill, by " in rows[-1]
+    lines = json.loads(business.billing("events", "list", "--json").stdout)
+    exported = business.billing("events", "export", "--format", "jsonl").stdout.splitlines()
+    assert lines == [json.loads(line) for line in exported]
+    assert json.loads(business.billing("events", "list", "--since", "2099-01-01", "--json").stdout) == []
+    assert business.billing("events", "list", "--subscription", "nobody").returncode == 2
+
+
+def every_command() -> Iterator[tuple[str, ...]]:
+    """The words of each command, as the command line itself knows them."""
+
+    def below(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        yield words
+        for name, each in getattr(command, "commands", {}).items():
+            yield from below(each, (*words, name))
+
+    return below(typer.main.get_command(main.app), ())
+
+
+@pytest.mark.parametrize("command", list(every_command()), ids=" ".join)
+def test_h_is_help_of_every_command_and_fits_80_columns(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main.app([*command, "-h"], prog_name="billing")
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert said.lower().startswith(" ".join(("usage: billing", *command)))
+    assert max(map(len, said.splitlines())) <= 80

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from billing.core import reasons
 from billing.core.brakes import BrakeLimits, Brakes
 from billing.core.causes import HeldCause, held_cause
 from billing.core.need_text import TEXTS, NeedKind, need_text
 from billing.core.outcomes import OutcomeKind
-from billing.cycle import plan, submit
 
 
 def test_every_brake_is_a_safety_limit() -> None:
@@ -24,8 +24,8 @@ def test_every_brake_is_a_safety_limit() -> None:
 
 
 def test_what_planning_and_sending_store_is_told_apart() -> None:
-    assert held_cause(plan._CATCH_UP) is HeldCause.CATCH_UP
-    assert held_cause(submit._PAUSED) is HeldCause.PAUSED
+    assert held_cause(reasons.CATCH_UP) is HeldCause.CATCH_UP
+    assert held_cause(reasons.PAUSED) is HeldCause.PAUSED
 
 
 @pytest.mark.parametrize("text", ["", "a word of another version"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -207,3 +209,51 @@ def test_what_it_remembers_is_small(held: Business) -> None:
         facts = tx.execute(table.select().where(table.c.kind == "run_digest")).one().facts
     assert len(facts) < 2500
     assert json.loads(facts)["marks"]["held.safety-limit"][0] == 300
+
+
+@pytest.mark.parametrize(
+    ("language", "paid", "gone"),
+    [
+        (
+            "de",
+            "sie war bezahlt, und Mileston meldet sie jetzt als unbezahlt",
+            "sie ist nicht mehr bei Mileston",
+        ),
+        ("es", "estaba pagado, y Mileston dice ahora que no lo está", "ya no está en Mileston"),
+        ("fr", "il était réglé, et Mileston le dit à présent impayé", "il n’est plus chez Mileston"),
+        ("pt", "estava pago, e a Mileston diz agora que não está", "já não está na Mileston"),
+    ],
+)
+def test_a_digest_of_flags_parked_payments_and_failed_steps_has_no_english_but_that_of_servers(
+    new_business: Make, language: str, paid: str, gone: str
+) -> None:
+    business = new_business(business__locale=language, reconcile__when_absent="park", **OPERATOR)
+    subscribe(business, "ada", "bob")
+    business.run(DAY)
+    ada, bob = business.remote()
+    business.sandbox.pay(ada["id"])
+    business.run(DAY)
+    business.sandbox.unpay(ada["id"])
+    business.sandbox.delete(bob)
+    business.run(DAY)  # both are flagged
+    subscribe(business, "cy")
+    business.sandbox.script("cut_before_commit")
+    for _ in range(3):
+        business.run(DAY)
+    assert business.payments()[-1]["state"] == "parked"
+    business.sandbox.faults(**{"list.500": 1})
+    business.run(DAY + timedelta(days=1))
+    business.sandbox.faults()
+
+    text = " ".join(plain(business.mails()[-1]).replace("\xa0", " ").replace("\u202f", " ").split())
+    assert paid in text
+    assert gone in text
+    ours = re.sub(r"HTTP 500: Internal server error|billing [a-z -]+", "", text)
+    assert not re.search(r"\b(the|it|its|that|with|and|is|could|not|of|payment)\b", ours), text
+
+
+def plain(mail: EmailMessage) -> str:
+    part = mail.get_body(("plain",))
+    assert part is not None
+    content: str = part.get_content()
+    return content

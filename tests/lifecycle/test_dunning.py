@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from billing.config import Settings
-from billing.core.dunning import HELD_BACK
+from billing.core.reasons import HELD_BACK
 from billing.lifecycle import dunning
 from billing.lifecycle import subscriptions as subscription_verbs
 from billing.store.connection import Database

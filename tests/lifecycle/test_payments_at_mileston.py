@@ -7,7 +7,7 @@ import pytest
 
 from billing.core.dunning import first_dunning_on
 from billing.core.event_text import EventAction
-from billing.core.reconciling import VANISHED
+from billing.core.reasons import VANISHED
 from billing.core.states import NoticeKind, PaymentState
 from billing.errors import IllegalTransition
 from billing.lifecycle import notices

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from billing.core.reasons import FROM_BACKUP
 from billing.lifecycle import restore
 from billing.lifecycle.restore import Doubt
 from billing.store.connection import Database
@@ -83,7 +84,7 @@ def test_what_was_unknown_in_the_backup_is_looked_for_as_what_the_backup_forgot(
     row_id = a_payment(owned_db, a_subscription(owned_db), state="unknown", cause="no answer", absent_looks=1)
     noticed(owned_db)
     after = payment_of(owned_db, row_id)
-    assert (after.state, after.cause) == ("unknown", restore.FROM_BACKUP)
+    assert (after.state, after.cause) == ("unknown", FROM_BACKUP)
     assert (after.deadline_at, after.absent_looks) == (LATER, 0)
 
 

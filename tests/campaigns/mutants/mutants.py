@@ -45,10 +45,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "recover to unknown, not to planned",
         _SENDING + "what_a_dead_run_had_sent_is_looked_for_with_patience",
         "billing/lifecycle/sending.py",
-        "            state=PaymentState.UNKNOWN.value,\n"
-        '            cause="its run died before the outcome was written",\n',
-        "            state=PaymentState.PLANNED.value,\n"
-        '            cause="its run died before the outcome was written",\n',
+        "            state=PaymentState.UNKNOWN.value,\n            cause=reasons.RUN_DIED,\n",
+        "            state=PaymentState.PLANNED.value,\n            cause=reasons.RUN_DIED,\n",
     ),
     one(
         "compare-and-set when taking up",
@@ -165,7 +163,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "the mail of what another copy made waits",
         "cycle/test_recover_proofs.py::test_the_mail_of_what_another_copy_made_is_told_from_others",
         "billing/cycle/reconcile.py",
-        "    return row.attempts == 0 or row.cause in (FROM_BACKUP, _FORGOTTEN)\n",
+        "    return row.attempts == 0 or row.cause in (reasons.FROM_BACKUP, reasons.FORGOTTEN)\n",
         "    return False\n",
     ),
     one(
@@ -200,8 +198,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "coverage proof: what must be in the list",
         _RECONCILING + "a_short_list_without_what_must_be_in_it_proves_no_absence",
         "billing/core/coverage.py",
-        "        if self._lacking:\n            return f",
-        "        if False:\n            return f",
+        "        if self._lacking:\n            return",
+        "        if False:\n            return",
     ),
     one(
         "coverage proof: the list's order",
@@ -233,7 +231,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a person's word before resending",
         _RECONCILING + "a_person_s_word_before_resending_is_waited_for_if_so_configured",
         "billing/cycle/reconcile.py",
-        '    if ctx.settings.reconcile.when_absent == "park" and row.cause != OLD_PROOF:\n',
+        '    if ctx.settings.reconcile.when_absent == "park" and row.cause != reasons.OLD_PROOF:\n',
         "    if False:\n",
     ),
     one(
