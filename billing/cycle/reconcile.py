@@ -15,6 +15,7 @@ from billing.cycle.observation import Observation
 from billing.cycle.sweep import forgotten, sweep
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
+from billing.lifecycle import remote_ids
 from billing.lifecycle.payments import Found
 from billing.lifecycle.restore import require_lookup
 from billing.store import remote_checks
@@ -176,7 +177,7 @@ def _with_ids_of_their_own(
     """
     rows = {v.remote.remote_id: row for row, v in judged if v.finding is Finding.ADOPT and v.remote}
     held = remote_checks.holders(tx, list(rows)) if rows else {}
-    lifecycle.free_ids(tx, [key for key, holder in held.items() if holder.state == PaymentState.VOID])
+    remote_ids.free_ids(tx, [key for key, holder in held.items() if holder.state == PaymentState.VOID])
     taken = {key for key, holder in held.items() if _stood_before(holder, rows[key])}
     others = {
         key: holder.id

@@ -14,6 +14,7 @@ from billing.core.renewal import RENEWED
 from billing.cycle.context import Context
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
+from billing.lifecycle import remote_ids
 from billing.lifecycle.subscriptions import end_paid_pauses
 from billing.store import remote_checks
 from billing.store.rows import ListedPayment, UnpaidPayment
@@ -116,7 +117,7 @@ def apply_looks(tx: Tx, ctx: Context, looked: Sequence[tuple[UnpaidPayment, Remo
     dates = {row.id: remote.due_on for row, remote in looked}
     for row in booked:
         if dates[row.id] not in (None, row.due_on):
-            lifecycle.note_shown(tx, now, row, dates[row.id])
+            remote_ids.note_shown(tx, now, row, dates[row.id])
     ctx.report.paid += len(booked)
     ctx.report.notices_queued += receipts
     ctx.report.checked += len(looked)

@@ -20,6 +20,7 @@ from billing.cycle.context import Context
 from billing.cycle.observation import Observation
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
+from billing.lifecycle import remote_ids
 from billing.store import payments, remote_checks, renewals
 from billing.store.events import about_payment, record
 from billing.store.rows import LostPayment, PaidPayment, PaymentRef
@@ -199,7 +200,7 @@ async def _replace_lost(ctx: Context, row: LostPayment, counted: str, extras: li
 def _keep_instead(ctx: Context, row: LostPayment, counted: str, remote_id: str) -> bool:
     """The payer chose a duplicate, or it alone is left: it is the one that counts now."""
     with ctx.db.transaction() as tx:
-        return lifecycle.replace_remote(tx, ctx.actor, ctx.clock(), row, counted, remote_id)
+        return remote_ids.replace_remote(tx, ctx.actor, ctx.clock(), row, counted, remote_id)
 
 
 async def _delete(ctx: Context, row: LostPayment, kept: str, remote_id: str) -> None:

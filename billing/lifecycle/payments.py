@@ -20,7 +20,7 @@ from billing.core.reasons import VANISHED
 from billing.core.reconciling import PROOF
 from billing.core.states import UNSENT, NoticeKind, PaymentState, check_transition
 from billing.errors import IllegalTransition
-from billing.lifecycle import notices
+from billing.lifecycle import notices, remote_ids
 from billing.lifecycle.moves import move, set_values
 from billing.lifecycle.receipts import number_receipts
 from billing.store.bulk import insert_new, update_rows
@@ -133,7 +133,7 @@ def open_payments(
     if not found:
         return 0
     check_transition(old, PaymentState.OPEN)
-    taken = _hand_on(tx, actor, now, [each for each in found if each.taken])
+    taken = remote_ids.hand_on(tx, actor, now, [each for each in found if each.taken])
     moved = update_rows(
         tx,
         payments,
@@ -176,35 +176,6 @@ def open_payments(
     return queued
 
 
-class _MadeBefore(TypedDict):
-    """A payment, and when the record that it took over was made."""
-
-    id: int
-    remote_from_at: datetime | None
-    remote_by_at: datetime | None
-
-
-def _hand_on(tx: Tx, actor: str, now: datetime, found: Sequence[Found]) -> list[_MadeBefore]:
-    """The paid payments before these give up their records, and keep the ids as their history.
-
-    Returns when those records were made, for the payments that they stand for now.
-    """
-    made = []
-    for each in found:
-        paid = (_P.remote_id == each.remote_id) & (_P.state == PaymentState.PAID.value)
-        statement = (
-            update(payments)
-            .where(paid, _P.subscription_id == each.row.subscription_id, _P.due_on < each.row.due_on)
-            .values(former_remote_id=_P.remote_id, remote_id=None, updated_at=now)
-            .returning(_P.id, _P.subscription_id, _P.remote_from_at, _P.remote_by_at)
-        )
-        for before in tx.execute(statement):
-            detail = f"payment {each.row.id}, due {each.row.due_on}"
-            record(tx, [about_payment(now, actor, EventAction.HANDED_ON, before, detail)])
-            made.append(_MadeBefore(id=each.row.id, remote_from_at=before[2], remote_by_at=before[3]))
-    return made
-
-
 def book_paid(
     tx: Tx, actor: str, now: datetime, booked_on: date, run_id: str, rows: Sequence[_UnpaidRow]
 ) -> tuple[list[_UnpaidRow], int]:
@@ -233,11 +204,6 @@ def book_paid(
     )
     record(tx, [about_payment(now, actor, EventAction.PAID, row) for row in booked])
     return booked, queued
-
-
-def note_shown(tx: Tx, now: datetime, row: PaymentRef, day: date | None) -> None:
-    """When it was booked paid its record showed another date: Mileston moves dates when something is paid."""
-    set_values(tx, row.id, now, shown_on=day)
 
 
 def mark_unknown(tx: Tx, actor: str, now: datetime, row: PaymentInState, cause: str) -> bool:
@@ -379,13 +345,6 @@ def flag(
     return True
 
 
-def free_ids(tx: Tx, remote_ids: Sequence[str]) -> None:
-    """Void payments forget ids that the API uses again."""
-    if remote_ids:
-        void = (_P.state == PaymentState.VOID.value) & _P.remote_id.in_(remote_ids)
-        tx.execute(update(payments).where(void).values(remote_id=None))
-
-
 def dismiss(tx: Tx, actor: str, now: datetime, row: Payment, reason: str) -> None:
     """A person has seen to what it was flagged for."""
     set_values(tx, row.id, now, attention="")
@@ -401,15 +360,6 @@ def flag_vanished(tx: Tx, actor: str, now: datetime, row: PaymentRef) -> bool:
 def unflag(tx: Tx, now: datetime, row: PaymentRef) -> bool:
     """What was to be looked at is settled."""
     return set_values(tx, row.id, now, attention="")
-
-
-def replace_remote(tx: Tx, actor: str, now: datetime, row: PaymentRef, old: str, new: str) -> bool:
-    """The payment stands for another remote payment now; returns whether it still stood for `old`."""
-    still = (_P.id == row.id) & (_P.remote_id == old)
-    if not tx.execute(update(payments).where(still).values(remote_id=new, updated_at=now)).rowcount:
-        return False
-    record(tx, [about_payment(now, actor, EventAction.REPLACED, row, f"a duplicate counts now: {new}")])
-    return True
 
 
 def _state_among(row: PaymentInState, states: frozenset[PaymentState]) -> PaymentState:

@@ -8,7 +8,7 @@ from sqlalchemy import insert, select, update
 
 from billing.core.reconciling import LostCreate
 from billing.core.states import PaymentState as S
-from billing.lifecycle import payments as verbs
+from billing.lifecycle import remote_ids
 from billing.store import overdue, payments, remote_checks
 from billing.store.connection import Database
 from billing.store.models import attempts
@@ -213,8 +213,8 @@ def test_a_payment_stands_for_another_remote_payment_only_if_nobody_was_faster(l
     with ledger.db.transaction() as tx:
         row = payments.find(tx, payment)
         assert row is not None
-        assert not verbs.replace_remote(tx, "run:1", NOW, row, "other", "new")
-        assert verbs.replace_remote(tx, "run:1", NOW, row, "old", "new")
+        assert not remote_ids.replace_remote(tx, "run:1", NOW, row, "other", "new")
+        assert remote_ids.replace_remote(tx, "run:1", NOW, row, "old", "new")
     assert row_of(ledger.db, payment).remote_id == "new"
 
 
