@@ -25,10 +25,11 @@ from billing.app.runtime import (
 from billing.app.status import mail_trouble, reading
 from billing.config import Config, load_config
 from billing.config.secrets import SECRET_NAMES
-from billing.core.plurals import counted
+from billing.core import reasons
+from billing.core.plurals import counted, plural
 from billing.errors import BillingError, ConfigError, MailError, StoreError
 from billing.lifecycle import restore
-from billing.store import figures
+from billing.store import figures, renewals
 from billing.store.connection import wal_is_safe
 from billing.store.identity import fingerprint, read_identity
 from billing.store.schema import SCHEMA_HEAD, version_in
@@ -164,6 +165,7 @@ def _database(config: Config, now: datetime) -> Iterator[Finding]:
             yield _schema(connection)
             yield from _identity(connection, config)
             yield from _promises(connection)
+            yield from _renewals(connection, config, now)
             yield from _database_clock(connection, now)
     except StoreError as error:
         advice = (
@@ -230,6 +232,21 @@ def _promises(connection: Tx) -> Iterator[Finding]:
             "checks Mileston before it charges"
         )
         yield Finding("database", True, found)
+
+
+def _renewals(connection: Tx, config: Config, now: datetime) -> Iterator[Finding]:
+    """Records at Mileston that renewed themselves, or still may."""
+    if version_in(connection) != SCHEMA_HEAD:
+        return
+    stops = config.settings.mileston.renewal == "stop"
+    if renewed := renewals.count_renewed(connection):
+        found = f"{counted(renewed, 'record')} at Mileston renewed {plural(renewed, 'itself', 'themselves')}"
+        advice = "see each with `billing payments list`; docs/deploy/renewal.md says what to do"
+        yield Finding("renewal", False, found, advice if stops else f"{reasons.SET_STOP}; {advice}")
+    elif stops:
+        left = renewals.count_to_stop(connection, now.astimezone(config.zone).date())
+        found = f"{counted(left, 'record')} at Mileston may still renew; the next run changes that"
+        yield Finding("renewal", True, found if left else "no paid record at Mileston can renew itself")
 
 
 def _database_clock(connection: Tx, now: datetime) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ def payment_document(row: PaymentOfSubscription) -> Document:
         "due_on": row.due_on.isoformat(),
         "amount": format_amount(row.amount_micros),
         "state": row.state,
-        "remote_id": row.remote_id,
+        "remote_id": row.remote_id or row.former_remote_id,
         "marker": row.marker,
         "attempts": row.attempts,
         "cause": row.cause,

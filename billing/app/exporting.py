@@ -82,6 +82,7 @@ PAYMENTS = Export(
     {
         "amount": lambda row: format_amount(row.amount_micros),
         "subscription": lambda row: row.reference,
+        "remote_id": lambda row: row.remote_id or row.former_remote_id,
     },
 )
 

@@ -133,6 +133,7 @@ MOVED_CHANGED = (
 )
 ASKS_BESIDE = "another record asks for that period: delete {remote_id} there"
 ASKS_AFTER_END = "its subscription has ended: delete {remote_id} there"
+ASKS_FOR_NOTHING = "nothing of its subscription is due then: delete {remote_id} there"
 WAITS_FOR_RECORD = "payment {id} waits for the record of the period before"
 EXISTENCE_UNKNOWN = "it is not known yet whether payment {id} exists"
 NOT_STOPPED = "{count} records could not be kept from renewing themselves"

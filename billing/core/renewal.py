@@ -35,10 +35,11 @@ class Predecessor(Protocol):
     marker: str
     due_on: date
     shown_on: date | None
-    attention: str
     email: str
     next_marker: str
     next_due_on: date
+    let_go: bool
+    """A person has released the next one."""
 
 
 class Step(StrEnum):
@@ -79,8 +80,13 @@ def judge(row: Predecessor, remote: RemotePayment | None, *, paid: bool) -> Verd
 
     `remote` is that record, read just now; None if Mileston has none of its id.
     """
-    if remote is None or row.attention.startswith(RENEWED):
-        return Verdict(Step.NOTHING)  # it is gone, or a person has been told and let the next one go
+    verdict = _judge(row, remote, paid=paid)
+    return Verdict(Step.NOTHING) if verdict.step is Step.HOLD and row.let_go else verdict
+
+
+def _judge(row: Predecessor, remote: RemotePayment | None, *, paid: bool) -> Verdict:
+    if remote is None:
+        return Verdict(Step.NOTHING)
     if not has_renewed(remote, row.due_on):
         shown_on = row.shown_on or row.due_on
         if paid and remote.paid and remote.due_on is not None and remote.due_on > shown_on:

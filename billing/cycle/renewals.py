@@ -19,7 +19,6 @@ from billing.core.renewal import (
     CANARIES,
     IT_IS_SYSTEM,
     NEVER_DAYS,
-    RENEWED,
     CameBack,
     Step,
     has_renewed,
@@ -65,9 +64,9 @@ async def look_back(ctx: Context) -> None:
             _flag(ctx, row, renewed_text(remote))
     else:
         for row, remote in canaries:
-            if row.attention.startswith(RENEWED):
-                continue  # a person has been told, and let the next one go
             _flag(ctx, row, renewed_text(remote))
+            if row.let_go:
+                continue
             before = reasons.BEFORE_RENEWED.format(remote_id=remote.remote_id)
             _hold(ctx, row, f"{before}; {reasons.SET_STOP}")
 
@@ -210,11 +209,16 @@ def _note_surplus(ctx: Context, row: MayRenew, remote: RemotePayment) -> None:
     """It came back before it could be stopped: the next period takes it, if it can still do so."""
     with ctx.db.read() as tx:
         state = renewals.state_of_period(tx, row.subscription_id, remote.due_on or row.due_on)
-    over = row.subscription_status in (SubscriptionStatus.CANCELLED, SubscriptionStatus.ENDED)
-    if state in _AT_MILESTON or (over and state not in _TO_COME):
-        why = reasons.ASKS_BESIDE if state in _AT_MILESTON else reasons.ASKS_AFTER_END
-        renewed = reasons.RENEWED_TO.format(due_on=remote.due_on)
-        _flag(ctx, row, f"{renewed}; {why.format(remote_id=remote.remote_id)}")
+    if state in _TO_COME or (state is None and remote.due_on == row.next_charge_on):
+        return
+    if state in _AT_MILESTON:
+        why = reasons.ASKS_BESIDE
+    elif row.subscription_status in (SubscriptionStatus.CANCELLED, SubscriptionStatus.ENDED):
+        why = reasons.ASKS_AFTER_END
+    else:
+        why = reasons.ASKS_FOR_NOTHING
+    renewed = reasons.RENEWED_TO.format(due_on=remote.due_on)
+    _flag(ctx, row, f"{renewed}; {why.format(remote_id=remote.remote_id)}")
 
 
 def _withhold(ctx: Context, next_id: int, why: str) -> None:

@@ -34,6 +34,7 @@ def main(argv: list[str], prog: str = "python -m billing.sandbox") -> int:
             script=given.script.split(",") if given.script else (),
             seed=given.seed,
             api_keys=given.api_key,
+            renews=given.renews,
         )
     except FaultError as error:
         parser.error(str(error))
@@ -63,6 +64,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--script", metavar="WORD,WORD", help="what happens to successive creates, such as ok,500,503:2"
+    )
+    parser.add_argument(
+        "--renews",
+        default="",
+        metavar="WORD,WORD",
+        help="records renew themselves: paid or all; and late=3 (days), or deaf (to a changed interval)",
     )
     parser.add_argument("--seed", type=int, default=0, help="random seed, so that runs repeat (default: 0)")
     parser.add_argument(

@@ -19,6 +19,7 @@ from aiohttp import web
 from billing.sandbox.errors import Refusal
 from billing.sandbox.faults import Dice
 from billing.sandbox.misbehave import Answer, Commit, LateCommits, json_response, play
+from billing.sandbox.renewal import Renewals
 from billing.sandbox.resources import STATUS_FIELD, Resource, fields_of
 from billing.sandbox.store import Record, Store, instant
 from billing.sandbox.traffic import Traffic
@@ -69,8 +70,11 @@ class Turn(NamedTuple):
 class Api:
     """`keys` are the API keys that are let in; None lets everybody in who brings one."""
 
-    def __init__(self, store: Store, dice: Dice, traffic: Traffic, keys: frozenset[str] | None) -> None:
+    def __init__(
+        self, store: Store, dice: Dice, traffic: Traffic, keys: frozenset[str] | None, renews: str = ""
+    ) -> None:
         self.store = store
+        self.renewals = Renewals(store, renews)
         self.dice = dice
         self.traffic = traffic
         self.keys = keys
@@ -91,6 +95,7 @@ class Api:
         Raises Refusal for what is refused.
         """
         call, record_id = called(request.method, rest)
+        self.renewals.come_due()
         outcome = "500"
         try:
             business_id = self._authorised(request)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 from aiohttp import web
@@ -24,6 +25,7 @@ class Control:
             "faults": {"GET": self._show_faults, "PUT": self._set_faults},
             "script": {"GET": self._show_script, "POST": self._set_script},
             "keys": {"PUT": self._set_keys},
+            "renewals": {"PUT": self._set_renewals},
             "records": {"GET": self._show_records},
             "requests": {"GET": lambda _: self._api.traffic.report()},
             "recording": {"PUT": self._set_recording},
@@ -78,6 +80,18 @@ class Control:
             raise Refusal(400, 'Expected {"keys": ["…", …]}, or {"keys": null} to accept every key')
         self._api.keys = None if keys is None else frozenset(keys)
         return {"keys": keys if keys is None else len(keys)}
+
+    def _set_renewals(self, order: Document) -> Document:
+        """How records renew themselves, and by which date: {"renews": "paid", "today": "2026-02-01"}."""
+        renewals = self._api.renewals
+        try:
+            renewals.set(str(order.get("renews", "")))
+            today = order.get("today")
+            renewals.today = None if today is None else date.fromisoformat(str(today))
+        except (FaultError, ValueError) as error:
+            raise Refusal(400, str(error)) from None
+        renewals.come_due()
+        return {"renews": renewals.order, "today": today}
 
     def _show_records(self, _: Document) -> Document:
         return {"records": [record.history() for record in self._api.store.everything()]}

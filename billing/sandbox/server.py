@@ -19,6 +19,7 @@ from billing.sandbox.journal import Journal
 from billing.sandbox.lock import Lock
 from billing.sandbox.misbehave import failure
 from billing.sandbox.pages import Pages
+from billing.sandbox.renewal import Renewals
 from billing.sandbox.resources import RESOURCES
 from billing.sandbox.store import Store
 from billing.sandbox.traffic import Traffic
@@ -31,7 +32,8 @@ class SandboxServer:
     """A simulated Mileston API on loopback; `async with SandboxServer() as server: server.url`.
 
     data: the file of records (None: memory only); port 0: a free one; faults and script are
-    written as on the command line (see faults.py); api_keys: the keys that are let in (none: any).
+    written as on the command line (see faults.py), renews too (see renewal.py); api_keys: the keys
+    that are let in (none: any).
     Raises FaultError when constructed with a bad order, SandboxError when it cannot start.
     """
 
@@ -45,11 +47,14 @@ class SandboxServer:
         script: Iterable[str] = (),
         seed: int = 0,
         api_keys: Collection[str] = (),
+        renews: str = "",
     ) -> None:
         self._data = data
         self._host, self._port = host, port
         self._settings, self._script, self._seed = parse_settings(faults or {}), parse_script(script), seed
         self._keys = frozenset(api_keys) or None
+        Renewals(Store(), renews)  # a bad order is told before anything is started
+        self._renews = renews
         self._lock: Lock | None = None
         self._store: Store | None = None
         self._runner: web.ServerRunner | None = None
@@ -71,7 +76,7 @@ class SandboxServer:
             if self._data is not None:
                 self._lock = Lock(self._data)
             self._store = Store(Journal(self._data) if self._data is not None else None)
-            self.api = Api(self._store, self._fresh_dice(), Traffic(), self._keys)
+            self.api = Api(self._store, self._fresh_dice(), Traffic(), self._keys, self._renews)
             self._control = Control(self.api, self.reset)
             self._pages = Pages(self._store)
             self.url = await self._listen(host)
@@ -121,6 +126,8 @@ class SandboxServer:
         self.api.traffic.clear()
         self.api.dice = self._fresh_dice()
         self.api.keys = self._keys
+        self.api.renewals.set(self._renews)
+        self.api.renewals.today = None
 
     def _fresh_dice(self) -> Dice:
         return Dice(self._settings, self._script, self._seed)

@@ -101,6 +101,10 @@ class Store:
         record = self._current.get(record_id)
         return record if record is not None and record.deleted_at is None else None
 
+    def first(self, record_id: str) -> Record:
+        """Return the record as it was created; after a restart, as it was then."""
+        return self._earlier.get(record_id, [self._current[record_id]])[0]
+
     def as_of(self, record_id: str, moment: str) -> Record | None:
         """Return the record as it was at that instant, or None if it was not there."""
         current = self._current[record_id]

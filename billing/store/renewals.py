@@ -8,14 +8,16 @@ from typing import cast
 
 from sqlalchemy import Select, exists, func, or_, select, update
 
+from billing.core.event_text import EventAction
 from billing.core.renewal import RENEWED
 from billing.core.states import REMOTE, PaymentState, SubscriptionStatus
-from billing.store.models import payments, subscriptions
+from billing.store.models import events, payments, subscriptions
 from billing.store.rows import BeforeNext, MayRenew
 from billing.store.tx import Tx
 
 _P = payments.c
 _S = subscriptions.c
+_E = events.c
 _REMOTE = [state.value for state in REMOTE]
 _OVER = (SubscriptionStatus.CANCELLED.value, SubscriptionStatus.ENDED.value)
 _COLUMNS = (
@@ -29,6 +31,7 @@ _COLUMNS = (
     _P.attention,
     _S.email,
     _S.status.label("subscription_status"),
+    _S.next_due_on.label("next_charge_on"),
 )
 _next = payments.alias("next")
 _between = payments.alias("between")
@@ -54,6 +57,9 @@ def before_next(
             _next.c.id.label("next_id"),
             _next.c.marker.label("next_marker"),
             _next.c.due_on.label("next_due_on"),
+            exists()
+            .where(_E.payment_id == _next.c.id, _E.action == EventAction.RELEASED.value)
+            .label("let_go"),
         )
         .join(_next, _next.c.subscription_id == _P.subscription_id)
         .join(subscriptions, _S.id == _P.subscription_id)
@@ -101,6 +107,12 @@ def to_stop(tx: Tx, today: date, after_id: int, limit: int) -> list[MayRenew]:
 
 def count_to_stop(tx: Tx, today: date) -> int:
     return tx.execute(select(func.count()).select_from(_to_stop(today, 0).subquery())).scalar_one()
+
+
+def count_renewed(tx: Tx) -> int:
+    """How many payments are flagged because their records came back."""
+    flagged = _P.attention.startswith(RENEWED, autoescape=True)
+    return tx.execute(select(func.count()).where(_P.attention != "", flagged)).scalar_one()
 
 
 def _to_stop(today: date, after_id: int) -> Select[tuple[object, ...]]:

@@ -199,6 +199,8 @@ class MayRenew(PaymentInState, Protocol):
     attention: str
     email: str
     subscription_status: str
+    next_charge_on: date | None
+    """When its subscription is due next, as far as that is not planned yet."""
 
 
 class BeforeNext(MayRenew, Protocol):
@@ -207,6 +209,8 @@ class BeforeNext(MayRenew, Protocol):
     next_id: int
     next_marker: str
     next_due_on: date
+    let_go: bool
+    """A person has released the next one."""
 
 
 class Attempt(Protocol):

@@ -43,7 +43,7 @@ OURS: dict[str, Any] = {
     "recurringInterval": 30,
 }
 
-SHOWN = RemotePayment("rp_1", MARKER, 19_900_000, EMAIL, RemoteStatus.PAID, date(2026, 2, 1))
+SHOWN = RemotePayment("rp_1", MARKER, 19_900_000, EMAIL, RemoteStatus.PAID, date(2026, 2, 1), 30)
 
 
 def one(record: object, status: int = 200) -> Step:

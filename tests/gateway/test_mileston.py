@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from billing.core.outcomes import CreateOutcome, OutcomeKind, RemotePayment, RemoteStatus
+from billing.core.outcomes import CreateOutcome, OutcomeKind, RecordChange, RemotePayment, RemoteStatus
 from billing.gateway import (
     CallFailed,
     Invoice,
@@ -21,6 +21,9 @@ from billing.sandbox.server import SandboxServer
 from tests.support.scripted_api import BUSINESS_ID, EMAIL, KEY, LATER, MARKER, NOW, payment, settings
 
 CREATED, UNKNOWN = OutcomeKind.CREATED, OutcomeKind.UNKNOWN
+
+
+OTHER_MARKER = "RB-BCDEFGHJKMNPQRST"
 
 
 class Case(NamedTuple):
@@ -119,7 +122,9 @@ def test_the_life_of_a_payment() -> None:
             assert (outcome.kind, outcome.status) == (CREATED, 201)
             remote_id = outcome.remote_id
             assert remote_id is not None
-            ours = RemotePayment(remote_id, MARKER, 19_900_000, EMAIL, RemoteStatus.UNPAID, date(2026, 2, 1))
+            ours = RemotePayment(
+                remote_id, MARKER, 19_900_000, EMAIL, RemoteStatus.UNPAID, date(2026, 2, 1), 30
+            )
             assert await made.list(5) == [ours]
             assert await made.get(remote_id) == ours
             assert made.checkout_url(remote_id) == f"{server.url}/checkout/recurring-payment/{remote_id}"
@@ -127,6 +132,26 @@ def test_the_life_of_a_payment() -> None:
             assert await made.delete(remote_id)
             assert await made.get(remote_id) is None
             assert not await made.delete(remote_id)
+
+    asyncio.run(scene())
+
+
+def test_a_record_is_changed_field_by_field() -> None:
+    async def scene() -> None:
+        async with SandboxServer(api_keys=[KEY]) as server, gateway_to(server) as made:
+            remote_id = (await made.create(payment(), LATER)).remote_id or ""
+            was = server.records()[0]["data"]
+            never = await made.update(remote_id, RecordChange(36_500))
+            assert never == await made.get(remote_id)
+            assert never is not None
+            assert never.interval_days == 36_500
+            assert server.records()[0]["data"] == was | {"recurringInterval": 36_500}
+            taken = await made.update(remote_id, RecordChange(31, OTHER_MARKER, "Gold", 5_000_000))
+            assert taken is not None
+            assert (taken.marker, taken.amount_micros, taken.interval_days) == (OTHER_MARKER, 5_000_000, 31)
+            named = {"recurringInterval": 31, "subscriptionName": f"[{OTHER_MARKER}] Gold", "amount": "5.00"}
+            assert server.records()[0]["data"] == was | named
+            assert await made.update("nothing", RecordChange(31)) is None
 
     asyncio.run(scene())
 

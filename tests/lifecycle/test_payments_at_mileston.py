@@ -10,7 +10,7 @@ from billing.core.event_text import EventAction
 from billing.core.reasons import VANISHED
 from billing.core.states import NoticeKind, PaymentState
 from billing.errors import IllegalTransition
-from billing.lifecycle import notices, remote_ids
+from billing.lifecycle import notices
 from billing.lifecycle import payments as verbs
 from billing.lifecycle.payments import Found
 from billing.store.connection import Database
@@ -205,18 +205,3 @@ def test_a_flag_is_lowered_without_a_line_and_can_be_raised_again(db: Database) 
     assert log_of(db) == []
     with db.transaction() as tx:
         assert verbs.flag(tx, ACTOR, LATER, row, "its amount differs")
-
-
-# -- another record ------------------------------------------------------------------------------------
-
-
-def test_a_payment_stands_for_its_double_only_if_it_still_stood_for_the_first(db: Database) -> None:
-    (row,) = read_payments(db, "open", remote_id="remote-1")
-    with nothing_changes(db), db.transaction() as tx:
-        assert not remote_ids.replace_remote(tx, ACTOR, LATER, row, "remote-0", "remote-2")
-    with db.transaction() as tx:
-        assert remote_ids.replace_remote(tx, ACTOR, LATER, row, "remote-1", "remote-2")
-    assert (payment_of(db, row.id).remote_id, payment_of(db, row.id).state) == ("remote-2", "open")
-    assert log_of(db) == [
-        Logged(ACTOR, "replaced", "a duplicate counts now: remote-2", row.subscription_id, row.id)
-    ]

@@ -54,7 +54,7 @@ def test_an_unknown_control_path_names_the_known_ones() -> None:
     with serving() as api:
         answer = api.http.get("/_sandbox/fault")
     assert answer.status_code == 404
-    assert "faults, script, keys, records, requests, recording, reset" in answer.json()["message"]
+    assert "faults, script, keys, renewals, records, requests, recording, reset" in answer.json()["message"]
 
 
 def test_control_paths_need_no_headers() -> None:

@@ -12,7 +12,17 @@ from sqlalchemy import insert
 from billing.core.event_text import EventAction
 from billing.core.states import NoticeKind
 from billing.lifecycle import notices as outbox
-from billing.store import events, notices, overdue, payments, remote_checks, rows, runs, subscriptions
+from billing.store import (
+    events,
+    notices,
+    overdue,
+    payments,
+    remote_checks,
+    renewals,
+    rows,
+    runs,
+    subscriptions,
+)
 from billing.store.connection import Database
 from billing.store.models import attempts
 from billing.store.models import runs as run_table
@@ -32,7 +42,10 @@ QUERIES: list[tuple[type, Callable[[Any], Any]]] = [
         rows.LostPayment,
         lambda tx: list(remote_checks.by_marker(tx, [row.marker for row in payments.listing(tx)]).values()),
     ),
-    (rows.UnpaidPayment, lambda tx: remote_checks.unpaid_page(tx, LATER, START, 9)),
+    (rows.ListedPayment, lambda tx: remote_checks.unpaid_page(tx, LATER, START, 9)),
+    (rows.Holder, lambda tx: list(remote_checks.holders(tx, ["paid"]).values())),
+    (rows.BeforeNext, lambda tx: renewals.before_next(tx, TODAY, 0, 9)),
+    (rows.MayRenew, lambda tx: renewals.to_stop(tx, TODAY, 0, 9)),
     (rows.PaidPayment, lambda tx: remote_checks.paid_among(tx, ["paid"])),
     (rows.OverduePayment, lambda tx: overdue.overdue_page(tx, TODAY, "run-1", 0, 9)),
     (rows.OverduePayment, lambda tx: overdue.overdue_of(tx, TODAY, "run-1", [1])),

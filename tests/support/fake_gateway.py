@@ -85,6 +85,12 @@ class FakeGateway:
     deleted: builtins.list[str] = field(default_factory=list)
     broken: bool = False
     """Nothing can be read or deleted."""
+    deaf: bool = False
+    """It says that it changed a record, and did not."""
+    dies_after_update: bool = False
+    """A record is changed, and our process dies."""
+    listed: builtins.list[RemotePayment] | None = None
+    """What the list shows, whatever is so."""
     meanwhile: Callable[[], None] = lambda: None
     """Happens while something is being read or deleted."""
     clock_skew_seconds: float | None = None
@@ -146,6 +152,8 @@ class FakeGateway:
         self._ask("list")
         if self.hidden:
             return []
+        if self.listed is not None:
+            return self.listed[:limit]
         moment = self.frozen_at or self.clock() - timedelta(seconds=self.lag_seconds)
         shown = [made.remote for made in self.made if made.at <= moment and not made.deleted]
         if self.believed_unpaid:
@@ -162,7 +170,10 @@ class FakeGateway:
         self._ask(f"update {remote_id}")
         for made in self.made:
             if made.remote.remote_id == remote_id and not made.deleted:
-                made.remote = _changed(made.remote, change)
+                if not self.deaf:
+                    made.remote = _changed(made.remote, change)
+                if self.dies_after_update:
+                    raise Died
                 return made.remote
         return None
 

@@ -116,6 +116,10 @@ class Sandbox:
     def unpay(self, remote_id: str) -> None:
         self.ask("POST", f"unpay/{remote_id}")
 
+    def renew(self, order: str, today: str) -> None:
+        """Records renew themselves from now on, by this date; see billing/sandbox/renewal.py."""
+        self.ask("PUT", "renewals", {"renews": order, "today": today})
+
     def delete(self, record: dict[str, Any]) -> None:
         """Delete one, as a person at Mileston does."""
         headers = {"apikey": "sandbox-key", "businessid": record["businessId"]}
