@@ -41,7 +41,6 @@ _REFUSED = frozenset({400, 403, 404, 422})
 _TO_COME = frozenset({PaymentState.PLANNED, PaymentState.HELD})
 _AT_MILESTON = frozenset(PaymentState) - _TO_COME - {PaymentState.VOID}
 _Answer = TypeVar("_Answer")
-Read = Sequence[tuple[BeforeNext, RemotePayment | None]]
 
 
 async def look_back(ctx: Context) -> None:
@@ -50,14 +49,10 @@ async def look_back(ctx: Context) -> None:
         if not payments.count_planned(tx, ctx.as_of):
             return
     stops = ctx.settings.mileston.renewal == "stop"
-    canaries = [
-        (row, remote)
-        for row, remote in await _canaries(ctx, stopped=stops)
-        if remote is not None and has_renewed(remote, row.due_on)
-    ]
+    canaries, unread = await _canaries(ctx, stopped=stops)
     if stops:
         _wait_for_unknown(ctx)
-        await _deal_with_all(ctx, even_stopped=bool(canaries))
+        await _deal_with_all(ctx, even_stopped=bool(canaries or unread))
     elif len(canaries) >= IT_IS_SYSTEM:
         ctx.brakes.stopped = f"{reasons.RECORDS_RENEW}; {reasons.SET_STOP}"
         for row, remote in canaries:
@@ -79,10 +74,11 @@ def _wait_for_unknown(ctx: Context) -> None:
         _withhold(ctx, next_id, reasons.EXISTENCE_UNKNOWN.format(id=earlier))
 
 
-async def _canaries(ctx: Context, *, stopped: bool) -> Read:
-    """A few periods before those about to be sent, read now; first those that a list gave away.
+async def _canaries(ctx: Context, *, stopped: bool) -> tuple[list[tuple[BeforeNext, RemotePayment]], int]:
+    """Of a few periods before those about to be sent, the records that came back; first the list's.
 
-    With `stopped` those that should not be able to come back, else paid ones that may.
+    With `stopped` those that should not be able to, else paid ones that may. The second answer is how many
+    could not be read.
     """
     with ctx.db.read() as tx:
         rows = renewals.before_next(tx, ctx.as_of, 0, _LOOKED_THROUGH, paid=not stopped, stopped=stopped)
@@ -94,11 +90,12 @@ async def _canaries(ctx: Context, *, stopped: bool) -> Read:
 
     chosen = sorted(rows, key=inconspicuous)[:CANARIES]
     read = await ask_all(ctx.gateway.get(row.remote_id) for row in chosen)
-    return [
+    found = [
         (row, remote)
         for row, remote in zip(chosen, read, strict=True)
-        if not isinstance(remote, GatewayError)
+        if isinstance(remote, RemotePayment) and has_renewed(remote, row.due_on)
     ]
+    return found, sum(isinstance(remote, GatewayError) for remote in read)
 
 
 async def _deal_with_all(ctx: Context, *, even_stopped: bool) -> None:
