@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from billing.core import reasons
 from billing.core.money import format_amount
 from billing.core.outcomes import OutcomeKind
+from billing.core.throttle import SLOW_DOWN
 
 _FORBIDDEN = 403
+_MOST_SLOWED = 25
 _Z_SQUARED = 9.0  # three standard deviations
 
 
@@ -46,6 +48,7 @@ class Brakes:
     finished: int = 0
     unknown: int = 0
     failures_in_a_row: int = 0
+    slowed_in_a_row: int = 0
     stopped: str = field(default="")
     """Why nothing more is sent in this run (the payments stay planned); empty: go on."""
     hold_cause: str = field(default="")
@@ -64,7 +67,17 @@ class Brakes:
         return ""
 
     def note(self, kind: OutcomeKind, status: int | None = None) -> None:
-        """Count one outcome and its HTTP status; may stop the run."""
+        """Count one outcome and its HTTP status; may stop the run.
+
+        That the API asks to slow down is no failure. That it does nothing else ends the run, and nothing
+        is held.
+        """
+        if kind is OutcomeKind.UNKNOWN and status in SLOW_DOWN:
+            self.slowed_in_a_row += 1
+            if self.slowed_in_a_row >= _MOST_SLOWED:
+                self.stopped = reasons.SLOWED_DOWN.format(count=self.slowed_in_a_row)
+            return
+        self.slowed_in_a_row = 0
         self.finished += 1
         self.unknown += kind is OutcomeKind.UNKNOWN
         self.failures_in_a_row = 0 if kind is OutcomeKind.CREATED else self.failures_in_a_row + 1

@@ -20,6 +20,7 @@ MANY_UNKNOWN = "{count} of {all} outcomes are unknown (safety limit cycle.max_un
 # A run stops.
 KEY_REFUSED = "Mileston refused the API key (401)"
 KEY_FORBIDDEN = "Mileston forbids this key to create payments (403)"
+SLOWED_DOWN = "Mileston asked {count} times in a row to slow down, and took nothing"
 UNREACHABLE = "Mileston can't be reached"
 ASKED_TO_STOP = "asked to stop"
 ANOTHER_FILE = "its file is not the one that was last used: a copy may have been put in its place"

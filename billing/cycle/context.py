@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -13,7 +14,9 @@ from billing.core.brakes import BrakeLimits, Brakes
 from billing.core.notices import Delivery, NoticeFacts, RenderedMail
 from billing.core.outcomes import CreateOutcome, PaymentRequest, RecordChange, RemotePayment
 from billing.core.renewal import CameBack
+from billing.core.throttle import Throttle
 from billing.cycle.observation import Observation
+from billing.cycle.pace import Pace, PacedGateway
 from billing.cycle.report import Report
 from billing.store.connection import Database
 
@@ -93,9 +96,13 @@ class Context:
     """Payments that may be sent since submit has passed; `dun` sees to them."""
     began: datetime = field(init=False)
     brakes: Brakes = field(init=False)
+    pace: Pace = field(init=False)
 
     def __post_init__(self) -> None:
         self.began = self.clock()
+        most = self.settings.mileston.requests_per_second or math.inf
+        self.pace = Pace(Throttle(self.settings.cycle.concurrency, most), self.stopping)
+        self.gateway = PacedGateway(self.gateway, self.pace)
         cycle = self.settings.cycle
         self.brakes = Brakes(
             BrakeLimits(

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -14,8 +14,23 @@ Done = TypeVar("Done")
 _FLUSH_SECONDS = 0.25
 
 
+class Gate(Protocol):
+    """Who may work now? `turn` waits until work may begin, or is not needed any more."""
+
+    @property
+    def at_once(self) -> int:
+        """So many items may be taken up at once."""
+        ...
+
+    async def enter(self) -> None: ...
+    def leave(self) -> None: ...
+    async def turn(self, given_up: Callable[[], bool]) -> None: ...
+
+
 class Pipeline(Generic[Item, Done]):
     """Runs `work` on items, `lanes` at a time, and never more than `window` taken up at once.
+
+    With a `gate` each item is worked on when that lets a lane through, and taken up shortly before.
 
     `turn(finished, room)` writes finished work and takes up to `room` new items, in one transaction;
     an empty answer to a room above 0 means that there is nothing more. It is called when the lanes run
@@ -30,11 +45,13 @@ class Pipeline(Generic[Item, Done]):
         work: Callable[[Item], Awaitable[Done]],
         lanes: int,
         window: int,
+        gate: Gate | None = None,
     ) -> None:
         self._turn = turn
         self._work = work
         self._lanes = min(lanes, window)
         self._window = window
+        self._gate = gate
         self._ready: deque[Item] = deque()
         self._finished: list[Done] = []
         self._in_flight = 0
@@ -62,18 +79,40 @@ class Pipeline(Generic[Item, Done]):
             raise self._failure
 
     async def _lane(self) -> None:
-        while (item := self._next()) is not None:
-            self._in_flight += 1
-            try:
-                done = await self._work(item)
-            finally:
-                self._in_flight -= 1
-            self._finished.append(done)
+        while await self._work_on_one():
+            pass
+
+    async def _work_on_one(self) -> bool:
+        """Whether there was one."""
+        if self._gate is None:
+            return await self._work_on_next()
+        await self._gate.enter()
+        try:
+            await self._gate.turn(self._is_done)
+            return await self._work_on_next()
+        finally:
+            self._gate.leave()
+
+    def _is_done(self) -> bool:
+        return self._dry and not self._ready
+
+    async def _work_on_next(self) -> bool:
+        item = self._next()
+        if item is None:
+            return False
+        self._in_flight += 1
+        try:
+            done = await self._work(item)
+        finally:
+            self._in_flight -= 1
+        self._finished.append(done)
+        return True
 
     def _next(self) -> Item | None:
         if not self._ready and not self._dry:
             try:
-                taken = self._write(self._window - self._in_flight)
+                room = self._window - self._in_flight
+                taken = self._write(min(room, self._gate.at_once) if self._gate else room)
             except Exception as failure:
                 self._failure = failure
                 self._dry = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -28,18 +29,23 @@ _QUEUE_SECONDS = 5.0
 _SHORTEST_PROOF = timedelta(seconds=60)
 """Within one run a proof of absence is good for so long at least, however short a sandbox's quiet time."""
 _HOLD_PAGE = 500
-_LONGEST_PAUSE_SECONDS = 60.0
+_MOST_TRIES = 3
+"""So often a payment is taken up again whose turn came too late."""
 _CANCELLED = "its subscription was cancelled before it was sent"
 
 
 async def submit(ctx: Context) -> None:
     """Send every planned payment that the brakes admit; write outcomes back in groups."""
     feed = _Feed(ctx)
+    with ctx.db.read() as connection:
+        if payments.was_slowed_down(connection, ctx.as_of):
+            ctx.pace.begin_carefully()
     lanes = ctx.settings.cycle.concurrency
     # A larger window costs fewer commits; a smaller one leaves more to the other workers.
     window = max(64, 8 * lanes) if ctx.exclusive else 2 * lanes
     try:
-        await Pipeline(feed.turn, feed.send, lanes, window).run()
+        while feed.goes_on():
+            await Pipeline(feed.turn, feed.send, lanes, window, ctx.pace).run()
     finally:
         feed.account_for_the_rest()
     if feed.named:
@@ -60,13 +66,21 @@ class _Feed:
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
-        self.pace = _Pace(ctx.settings.mileston.requests_per_second)
         self.after_id = 0
         with ctx.db.read() as connection:
             self.total = payments.count_planned(connection, ctx.as_of)
         self.done = 0
         self.named = False
         """Whether a create was answered with an id though its echo is not ours."""
+        self._begun = False
+        self._again: list[int] = []
+        """Payments whose turn came too late, as the API asked for a pause: they are taken up once more."""
+        self._tries: Counter[int] = Counter()
+
+    def goes_on(self) -> bool:
+        """Whether there may be something to send: at first, and as long as something came too late."""
+        begins, self._begun = not self._begun, True
+        return begins or bool(self._again and not self._stopped())
 
     def turn(self, finished: list[Result], room: int) -> list[_Intent]:
         """Write outcomes and commit the next intents, in one transaction."""
@@ -96,12 +110,12 @@ class _Feed:
             others = runs.sent_by_others(tx, self.ctx.run_id, self.ctx.began, now)
             self.ctx.brakes.others_payments, self.ctx.brakes.others_micros = others
         while True:
-            rows = payments.planned_page(tx, self.ctx.as_of, self.after_id, room)
+            rows = self._page(tx, room)
             if not rows:
                 return [], held
             if catch_up_price(tx, self.ctx.actor, now, rows):
-                rows = payments.planned_page(tx, self.ctx.as_of, self.after_id, room)
-            self.after_id = rows[-1].id
+                rows = payments.planned_page(tx, self.ctx.as_of, 0, room, [row.id for row in rows])
+            self.after_id = max(self.after_id, rows[-1].id)
             sendable = self._withdraw(tx, rows, now)
             admitted: list[PlannedPayment] = []
             refused: dict[int, str] = {}
@@ -118,6 +132,13 @@ class _Feed:
                 identity.bind_namespace(tx, self.ctx.settings.mileston.namespace)
                 sending.begin_sending(tx, self.ctx.run_id, admitted, now, deadline, deadline)
                 return admitted, held
+
+    def _page(self, tx: Tx, room: int) -> list[PlannedPayment]:
+        rows = payments.planned_page(tx, self.ctx.as_of, self.after_id, room)
+        while not rows and self._again:
+            ids, self._again = self._again[:room], self._again[room:]
+            rows = payments.planned_page(tx, self.ctx.as_of, 0, room, ids)
+        return rows
 
     def _withdraw(self, tx: Tx, rows: list[PlannedPayment], now: datetime) -> list[PlannedPayment]:
         """What a paused or cancelled subscription owes is not sent, nor anything on an old proof."""
@@ -143,9 +164,6 @@ class _Feed:
         ctx, row = self.ctx, intent.row
         if self._stopped():
             return Result(row, CreateOutcome(OutcomeKind.NOT_SENT, detail="the run stopped"), ctx.clock())
-        await self.pace.turn()
-        if self._stopped():  # a pause may have been long
-            return Result(row, CreateOutcome(OutcomeKind.NOT_SENT, detail="the run stopped"), ctx.clock())
         request = PaymentRequest(
             row.marker,
             row.plan,
@@ -156,12 +174,13 @@ class _Feed:
             self._interval_days(row),
             row.wallet_address,
         )
+        began = asyncio.get_running_loop().time()
         outcome = await self._charge(row, request, intent.send_by)
-        if outcome.retry_after_seconds is not None:
-            self.pace.pause(outcome.retry_after_seconds)
-        # At an API that keeps no whole names every create is read by its id, and none is an alarm.
-        kind = OutcomeKind.CREATED if outcome.unmarked else outcome.kind
-        ctx.brakes.note(kind, outcome.status)
+        ctx.pace.note(outcome.status, began, outcome.retry_after_seconds)
+        if not _came_too_late(outcome):
+            # At an API that keeps no whole names every create is read by its id, and none is an alarm.
+            kind = OutcomeKind.CREATED if outcome.unmarked else outcome.kind
+            ctx.brakes.note(kind, outcome.status)
         self.named = self.named or outcome.named_id is not None
         return Result(row, outcome, ctx.clock())
 
@@ -177,7 +196,11 @@ class _Feed:
         came_back = self.ctx.renewed.get(row.id)
         if came_back is None:
             return await self.ctx.gateway.create(request, send_by)
-        return await take(self.ctx, request, came_back)
+        self.ctx.pace.leave()  # its calls find a place of their own
+        try:
+            return await take(self.ctx, request, came_back)
+        finally:
+            await self.ctx.pace.enter()
 
     def _count(self, finished: list[Result], written: Written, held: int) -> None:
         report = self.ctx.report
@@ -193,6 +216,10 @@ class _Feed:
                 report.rejected += 1
             elif kind is OutcomeKind.UNKNOWN:
                 report.unknown += 1
+            elif _came_too_late(result.outcome) and self._tries[result.row.id] < _MOST_TRIES:
+                self._tries[result.row.id] += 1
+                self._again.append(result.row.id)
+                report.due -= 1
             else:
                 report.not_sent += 1
         self.done += len(finished)
@@ -211,9 +238,13 @@ class _Feed:
         if brakes.stopped or ctx.stopping():
             ctx.report.stopped = brakes.stopped or reasons.ASKED_TO_STOP
             with ctx.db.read() as connection:
-                rest = payments.count_planned(connection, ctx.as_of, self.after_id)
+                rest = payments.count_planned(connection, ctx.as_of, self.after_id) + len(self._again)
             ctx.report.due += rest
             ctx.report.not_sent += rest
+
+
+def _came_too_late(outcome: CreateOutcome) -> bool:
+    return outcome.kind is OutcomeKind.NOT_SENT and outcome.detail == reasons.TOO_LATE
 
 
 def _hold_everything(ctx: Context, cause: str) -> None:
@@ -228,26 +259,3 @@ def _hold_everything(ctx: Context, cause: str) -> None:
             held = lifecycle.hold(tx, ctx.actor, ctx.clock(), rows, causes)
         ctx.report.due += len(held)
         ctx.report.held += len(held)
-
-
-class _Pace:
-    """Spreads requests over time: a fixed rate if one is set, and pauses that the API asks for."""
-
-    def __init__(self, per_second: float) -> None:
-        self._gap = 1.0 / per_second if per_second else 0.0
-        self._next_at = 0.0
-
-    async def turn(self) -> None:
-        """Wait for this request's place."""
-        if not self._gap and not self._next_at:
-            return
-        now = asyncio.get_running_loop().time()
-        at = max(now, self._next_at)
-        self._next_at = at + self._gap
-        if at > now:
-            await asyncio.sleep(at - now)
-
-    def pause(self, seconds: float) -> None:
-        """Nothing goes out for so long (at most a minute: the intents that wait have deadlines)."""
-        until = asyncio.get_running_loop().time() + min(seconds, _LONGEST_PAUSE_SECONDS)
-        self._next_at = max(self._next_at, until)

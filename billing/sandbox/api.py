@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -79,6 +80,7 @@ class Api:
         self.traffic = traffic
         self.keys = keys
         self.late = LateCommits()
+        self._second = (0, 0)
         self._prepare: dict[str, Callable[[Turn], Commit]] = {
             "create": self._create,
             "get": self._get,
@@ -99,6 +101,7 @@ class Api:
         outcome = "500"
         try:
             business_id = self._authorised(request)
+            self._count_this_second()
             if self.dice.settings.latency_ms is not None:
                 await asyncio.sleep(self.dice.latency_seconds())
             commit = self._prepare[call](Turn(request, resource, business_id, record_id, body))
@@ -115,6 +118,16 @@ class Api:
         finally:
             self.traffic.count(resource.path, call, outcome)
         return response
+
+    def _count_this_second(self) -> None:
+        """Raises Refusal (429) for whatever comes beyond the limit of calls in a second."""
+        most = self.dice.settings.per_second
+        if most is None:
+            return
+        second = int(time.monotonic())
+        self._second = (second, self._second[1] + 1 if second == self._second[0] else 1)
+        if self._second[1] > most:
+            raise Refusal(429, "Too many requests", {"Retry-After": "1"})
 
     def _authorised(self, request: web.BaseRequest) -> str:
         key = request.headers.get("apikey")

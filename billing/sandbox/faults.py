@@ -2,7 +2,8 @@
 
 An order is `NAME=VALUE`, where VALUE is `RATE` or `RATE:PARAMETER` for a fault, as in
 `late_commit=0.1:5`. A fault affects creates, or another call when it is named, as in `list.500=0.3`.
-Three names are settings rather than faults: `latency=20-80`, `list_order=oldest`, `list_cap=100`.
+Four names are settings rather than faults: `latency=20-80`, `list_order=oldest`, `list_cap=100`, and
+`per_second=10`: whatever comes beyond so many calls in a second is answered 429 with Retry-After: 1.
 """
 
 import math
@@ -22,7 +23,7 @@ ORDERS = ("newest", "oldest", "random")
 FAULTS_OF_ANY_CALL = ("500", "503", "429", "cut_before_commit", "cut_after_commit", "garbage", "slow_drip")
 FAULTS_OF_CREATE = ("late_commit", "wrong_echo", "huge")
 FAULT_OF_LIST = "stale_list"
-SETTINGS = ("latency", "list_order", "list_cap")
+SETTINGS = ("latency", "list_order", "list_cap", "per_second")
 NAMES = (*FAULTS_OF_ANY_CALL, *FAULTS_OF_CREATE, FAULT_OF_LIST, *SETTINGS)
 
 # Seconds, but for huge: MiB. The faults that are missing here take no parameter.
@@ -56,6 +57,7 @@ class Settings:
     latency_ms: tuple[float, float] | None = None
     list_order: str = "newest"
     list_cap: int | None = None
+    per_second: int | None = None
 
     def as_mapping(self) -> dict[str, str]:
         order: dict[str, str] = {}
@@ -70,6 +72,8 @@ class Settings:
             order["list_order"] = self.list_order
         if self.list_cap is not None:
             order["list_cap"] = str(self.list_cap)
+        if self.per_second is not None:
+            order["per_second"] = str(self.per_second)
         return order
 
 
@@ -91,7 +95,8 @@ def parse_settings(order: Mapping[str, object]) -> Settings:
         stale_list=_fault(FAULT_OF_LIST, single[FAULT_OF_LIST]) if FAULT_OF_LIST in single else None,
         latency_ms=_latency(single["latency"]) if "latency" in single else None,
         list_order=_order(single.get("list_order", "newest")),
-        list_cap=_cap(single["list_cap"]) if "list_cap" in single else None,
+        list_cap=_whole("list_cap", single["list_cap"]) if "list_cap" in single else None,
+        per_second=_whole("per_second", single["per_second"]) if "per_second" in single else None,
     )
 
 
@@ -176,11 +181,11 @@ def _order(text: str) -> str:
     return text
 
 
-def _cap(text: str) -> int:
-    cap = _number("list_cap", text, 1, 1e9)
-    if not cap.is_integer():
-        raise FaultError(f"list_cap={text}: must be a whole number")
-    return int(cap)
+def _whole(name: str, text: str) -> int:
+    number = _number(name, text, 1, 1e9)
+    if not number.is_integer():
+        raise FaultError(f"{name}={text}: must be a whole number")
+    return int(number)
 
 
 class Dice:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import ColumnElement, Select, case, exists, func, select
 
 from billing.core.states import PaymentState
+from billing.core.throttle import SLOW_DOWN
 from billing.store.models import attempts, payments, subscriptions
 from billing.store.paging import Listing
 from billing.store.rows import Attempt, FirstSending, Payment, PaymentOfSubscription, Period, PlannedPayment
@@ -17,7 +18,9 @@ from billing.store.tx import Tx
 _P = payments.c
 
 
-def planned_page(tx: Tx, today: date, after_id: int, limit: int) -> list[PlannedPayment]:
+def planned_page(
+    tx: Tx, today: date, after_id: int, limit: int, among: Sequence[int] | None = None
+) -> list[PlannedPayment]:
     """Payments to be sent, with what their request needs, locked; due ≤ today is asserted again."""
     query = (
         select(
@@ -48,7 +51,17 @@ def planned_page(tx: Tx, today: date, after_id: int, limit: int) -> list[Planned
         .limit(limit)
         .with_for_update(of=payments, skip_locked=True)
     )
+    if among is not None:
+        query = query.where(_P.id.in_(among))
     return cast("list[PlannedPayment]", list(tx.execute(query)))
+
+
+def was_slowed_down(tx: Tx, today: date) -> bool:
+    """Whether the API asked to slow down when one that is about to be sent was sent before."""
+    again = (_P.state == PaymentState.PLANNED.value) & (_P.due_on <= today) & (_P.attempts > 0)
+    asked = attempts.c.status.in_(sorted(SLOW_DOWN))
+    query = select(exists().where(again, attempts.c.payment_id == _P.id, asked))
+    return bool(tx.execute(query).scalar())
 
 
 def count_planned(tx: Tx, today: date, after_id: int = 0) -> int:

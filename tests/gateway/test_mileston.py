@@ -53,7 +53,7 @@ CREATES = {
 
 def test_every_fault_of_the_sandbox_has_its_case() -> None:
     assert sorted(CREATES) == sorted((*FAULTS_OF_ANY_CALL, *FAULTS_OF_CREATE))
-    assert (FAULT_OF_LIST, *SETTINGS) == ("stale_list", "latency", "list_order", "list_cap")
+    assert (FAULT_OF_LIST, *SETTINGS) == ("stale_list", "latency", "list_order", "list_cap", "per_second")
 
 
 def gateway_to(server: SandboxServer, key: str = KEY, **changes: Any) -> MilestonGateway:

@@ -289,3 +289,11 @@ def test_the_same_seed_repeats_a_run_and_another_one_does_not() -> None:
     assert set(first) == {201, 500, 429}
     assert outcomes(seed=1, lists_between=1) == first
     assert outcomes(seed=2, lists_between=0) != first
+
+
+def test_beyond_its_calls_a_second_it_asks_to_slow_down() -> None:
+    with serving(faults={"per_second": "3"}) as api:
+        answers = [api.create() for _ in range(12)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert 3 <= len(answers) - len(refused) <= 9  # of three seconds at most
+    assert {answer.headers["Retry-After"] for answer in refused} == {"1"}

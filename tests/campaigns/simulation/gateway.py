@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from billing.core.markers import name_with_marker
 from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RecordChange, RemotePayment
 from billing.errors import GatewayError
+from billing.gateway.errors import CallFailed
 from billing.gateway.mileston import _as_payment
 from billing.gateway.resources import RECURRING_PAYMENTS, Record, RecurringPayment
 
@@ -81,7 +82,7 @@ class ModelGateway:
     async def list(self, limit: int) -> builtins.list[RemotePayment]:
         reply = await self._read(lambda: self._api.list(limit), "list")
         if reply.status != 200 or reply.listed is None:
-            raise GatewayError(f"list: HTTP {reply.status}")
+            raise _failed("list", reply)
         return [_remote_payment(shown) for shown in reply.listed]
 
     async def get(self, remote_id: str) -> RemotePayment | None:
@@ -89,7 +90,7 @@ class ModelGateway:
         if reply.status == 404:
             return None
         if reply.status != 200 or reply.shown is None:
-            raise GatewayError(f"get: HTTP {reply.status}")
+            raise _failed("get", reply)
         return _remote_payment(reply.shown)
 
     async def update(self, remote_id: str, change: RecordChange) -> RemotePayment | None:
@@ -108,7 +109,7 @@ class ModelGateway:
         if reply.status == 404:
             return None
         if reply.status != 200 or reply.shown is None:
-            raise GatewayError(f"update: {_words(reply)}")
+            raise _failed("update", reply)
         return _remote_payment(reply.shown)
 
     async def delete(self, remote_id: str) -> bool:
@@ -117,7 +118,7 @@ class ModelGateway:
             lambda answer: self._api.receive_delete(remote_id, self._run_id, answer), "delete"
         )
         if reply.status not in (200, 404):
-            raise GatewayError(f"delete: {_words(reply)}")
+            raise _failed("delete", reply)
         return reply.status == 200
 
     def checkout_url(self, remote_id: str) -> str:
@@ -127,7 +128,7 @@ class ModelGateway:
         await self._reach(f"{what}.before-send")
         reply = await self._exchange(lambda answer: self._api.receive_read(make, answer), what)
         if reply.status <= 0:
-            raise GatewayError(f"{what}: {_words(reply)}")
+            raise _failed(what, reply)
         return reply
 
     async def _reach(self, point: str) -> None:
@@ -178,6 +179,12 @@ def _fields(shown: Shown | CreateBody) -> RecurringPayment:
         recurring_on=date.fromisoformat(shown.due_on),
         interval_days=shown.interval_days,
     )
+
+
+def _failed(call: str, reply: Reply) -> CallFailed:
+    status = reply.status if reply.status > 0 else None
+    slow_down = reply.retry_after if reply.status in (429, 503) else None
+    return CallFailed(f"{call}: {_words(reply)}", status=status, retry_after_seconds=slow_down)
 
 
 def _words(reply: Reply) -> str:

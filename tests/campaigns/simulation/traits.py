@@ -15,7 +15,6 @@ GATEWAY_RESETS = True
 """Whether the real client resets a connection that it gives up, so that nothing arrives later."""
 
 LATER = {
-    "throttle_per_second": "slowing down on 429 belongs to years of history (issue 13)",
     "long_history": "thousands of records belong to years of history (issue 13)",
     "clock_jumps": "nothing promised survives a jump yet: it needs the API's Date header as a second clock",
 }
@@ -148,7 +147,7 @@ TRAITS: dict[str, Trait] = {
     "past_as_of": Trait(0.06, _yes, "22"),
     "read_committed": Trait(0.06, _yes, "23"),
     "shared_brakes": Trait(0.06, _yes, "24"),
-    "throttle_per_second": Trait(0.1, _one_of(1.0, 5.0), "14"),
+    "throttle_per_second": Trait(0.1, _one_of(2.0, 5.0), "14"),
     "partial_payments": Trait(0.1, _one_of(0.2, 0.6), "15"),
     "renewals": Trait(0.1, _one_of(*_RENEWALS), "-"),
     "long_history": Trait(0.05, _one_of(300, 2000), "25"),

@@ -160,7 +160,9 @@ class World:
         self.calm = self.api.calm = self.mailbox.calm = True
         self.trace.clock_is_off = 0.0
         self.trace.note("world", "the quiet tail begins")
-        for n in range(_LONGEST_TAIL):
+        # An API that takes a call a second goes on doing so.
+        longest = _LONGEST_TAIL * (4 if self.options.traits.throttle_per_second else 1)
+        for n in range(longest):
             await asyncio.sleep(_TAIL_GAPS[n if n < len(_TAIL_GAPS) else 8 + n % 2])
             await self.persons.settle_everything()
             await asyncio.sleep(2.0)
