@@ -22,6 +22,11 @@ _LONGEST_NAP_SECONDS = 0.25
 _Answer = TypeVar("_Answer")
 
 
+def now() -> float:
+    """The loop's clock: it only goes forward, and tells no time of day."""
+    return asyncio.get_running_loop().time()
+
+
 class Pace:
     """Who may call now? One for all calls of a run."""
 
@@ -37,7 +42,7 @@ class Pace:
         return self.throttle.at_once
 
     def begin_carefully(self) -> None:
-        self.throttle.begin_carefully(asyncio.get_running_loop().time())
+        self.throttle.begin_carefully(now())
 
     async def enter(self) -> None:
         """Wait until one more call may be under way."""
@@ -53,20 +58,18 @@ class Pace:
 
     async def turn(self, given_up: Callable[[], bool]) -> None:
         """Wait for the next place in time, or until `given_up`: then it is not needed."""
-        loop, cuts = asyncio.get_running_loop(), self.throttle.cuts
-        at = self.throttle.place(loop.time())
-        while (left := at - loop.time()) > 0 and not given_up():
+        cuts, at = self.throttle.cuts, self.throttle.place(now())
+        while (left := at - now()) > 0 and not given_up():
             await asyncio.sleep(min(left, _LONGEST_NAP_SECONDS))
             if cuts != self.throttle.cuts:
-                cuts, at = self.throttle.cuts, self.throttle.place(loop.time())
+                cuts, at = self.throttle.cuts, self.throttle.place(now())
 
     def note(self, status: int | None, began: float, retry_after: float | None = None) -> None:
         """What a call was answered that began at this instant of the loop's clock."""
-        now = asyncio.get_running_loop().time()
         if status in SLOW_DOWN:
-            self.throttle.throttled(now, began, retry_after)
+            self.throttle.throttled(now(), began, retry_after)
         elif status is not None:
-            self.throttle.succeeded(now)
+            self.throttle.succeeded(now())
             self._wake()
 
     def _wake(self) -> None:
@@ -79,12 +82,11 @@ class Pace:
 
     async def ask(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
         """Make a call that may be repeated; while it is answered 429 or 503 it is, a few times."""
-        loop = asyncio.get_running_loop()
         for left in reversed(range(_TRIES)):
             await self.enter()
             try:
                 await self.turn(self._stopping)
-                began = loop.time()
+                began = now()
                 answer = await call()
             except GatewayError as error:
                 self.note(error.status, began, getattr(error, "retry_after_seconds", None))

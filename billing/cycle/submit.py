@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from billing.core.reconciling import is_proof_old
 from billing.core.renewal import NEVER_DAYS
 from billing.core.states import SubscriptionStatus
 from billing.cycle.context import Context
+from billing.cycle.pace import now as loop_time
 from billing.cycle.pipeline import Pipeline
 from billing.cycle.reconcile import read_named
 from billing.cycle.renewals import take
@@ -153,7 +153,8 @@ class _Feed:
         good_since = now - max(_SHORTEST_PROOF, timedelta(seconds=self.ctx.settings.reconcile.quiet_seconds))
         old = [row for row in rows if is_proof_old(row.absent_looks, row.absent_at, good_since)]
         gone = {row.id for row in (*cancelled, *paused)}
-        late = ({row.id for row in old} | self.ctx.withheld & {row.id for row in rows}) - gone
+        withheld = self.ctx.withheld & {row.id for row in rows}
+        late = ({row.id for row in old} | withheld) - gone
         self.ctx.report.due += len(late)
         self.ctx.report.not_sent += len(late)
         gone |= late
@@ -174,7 +175,7 @@ class _Feed:
             self._interval_days(row),
             row.wallet_address,
         )
-        began = asyncio.get_running_loop().time()
+        began = loop_time()
         outcome = await self._charge(row, request, intent.send_by)
         ctx.pace.note(outcome.status, began, outcome.retry_after_seconds)
         if not _came_too_late(outcome):

@@ -136,8 +136,8 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             (
                 "billing/cycle/submit.py",
-                "        gone = {row.id for row in (*cancelled, *paused, *old)}\n",
-                "        gone = {row.id for row in (*cancelled, *paused)}\n",
+                "        late = ({row.id for row in old} | withheld) - gone\n",
+                "        late = withheld - gone\n",
             ),
         ),
     ),
@@ -147,8 +147,8 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 "billing/cycle/submit.py",
-                "        gone = {row.id for row in (*cancelled, *paused, *old)}\n",
-                "        gone = {row.id for row in (*cancelled, *paused)}\n",
+                "        late = ({row.id for row in old} | withheld) - gone\n",
+                "        late = withheld - gone\n",
             ),
         ),
     ),
@@ -259,8 +259,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "one more look before a person is called",
         _RECONCILING + "a_list_that_shows_what_is_past_calls_nobody",
         "billing/cycle/sweep.py",
-        "    if fresh is not None and fresh.status is RemoteStatus.UNPAID:\n",
-        "    if True:\n",
+        "    if fresh is None or fresh.status is not RemoteStatus.UNPAID:\n        return\n",
+        "    assert fresh is not None\n",
     ),
     Mutant(
         "unique keys of a payment",

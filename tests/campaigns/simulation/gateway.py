@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from billing.core.markers import name_with_marker
 from billing.core.outcomes import CreateOutcome, OutcomeKind, PaymentRequest, RecordChange, RemotePayment
+from billing.core.renewal import NEVER_DAYS
 from billing.errors import GatewayError
 from billing.gateway.errors import CallFailed
 from billing.gateway.mileston import _as_payment
@@ -58,7 +59,7 @@ class ModelGateway:
             amount_micros=request.amount_micros,
             due_on=request.due_on.isoformat(),
             interval_days=request.interval_days,
-            charged_days=self._witness.days_of(request.marker),
+            charged_days=self._charged_days(request.interval_days, request.marker),
         )
         connected = await self._connect("create.before-send")
         if not connected:
@@ -71,6 +72,10 @@ class ModelGateway:
             lambda answer: self._api.receive_create(body, self._run_id, answer), "create"
         )
         return _outcome(reply, body)
+
+    def _charged_days(self, interval_days: int, marker: str) -> int:
+        """Its interval says how long a period is, unless that is over and must never come back."""
+        return self._witness.days_of(marker) if interval_days == NEVER_DAYS else 0
 
     def too_late(self, send_by: datetime) -> bool:
         return self._clock() >= send_by
@@ -101,7 +106,7 @@ class ModelGateway:
             due_on = remote.due_on or remote.key[1]
             body = CreateBody(name, remote.email, change.amount_micros or 0, due_on, change.interval_days)
             self._witness.leaving(change.marker, body, self._run_id, self._clock())
-        days = self._witness.days_of(change.marker or "")
+        days = self._charged_days(change.interval_days, change.marker or "")
         said = Change(remote_id, change.interval_days, name, change.amount_micros, days)
         reply = await self._exchange(
             lambda answer: self._api.receive_update(said, self._run_id, answer), "update"

@@ -131,7 +131,8 @@ class Renewals:
         if key != remote.key:
             past = replace(remote, handed_on=True, unpaid_again_at=None, earlier=[])
             api.by_key[remote.key] = [past if r is remote else r for r in api.by_key[remote.key]]
-            remote.key, remote.charged_days, remote.taken = key, change.charged_days, True
+            remote.key, remote.taken = key, True
+            remote.charged_days = change.charged_days or change.interval_days
             api.by_key.setdefault(key, []).append(remote)
             api.trace.note("api", f"{remote.remote_id} stands for another period", f"{key[1]} by {by}")
             api.trace.count("records taken for the next period")
