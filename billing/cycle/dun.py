@@ -130,8 +130,9 @@ async def _look_and_take(ctx: Context, groups: Sequence[list[_Step]]) -> None:
                     raise remote
                 elif remote is not None:
                     apply_looks(tx, ctx, [(step.row, remote)])
-                    still_open = remote_checks.lock_unpaid(tx, [step.row.id]).get(step.row.id)
-                    if still_open == step.row.state and not remote.paid and not unclear(step.row, remote):
+                    still = remote_checks.lock_unpaid(tx, [step.row.id]).get(step.row.id)
+                    as_read = still == (step.row.state, step.row.remote_id)
+                    if as_read and not remote.paid and not unclear(step.row, remote):
                         unpaid.append(step)
             if unpaid and not failed:
                 _take(tx, ctx, unpaid)

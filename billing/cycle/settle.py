@@ -98,9 +98,10 @@ def apply_looks(tx: Tx, ctx: Context, looked: Sequence[tuple[UnpaidPayment, Remo
     What a record tells neither way, or with another amount than ours, is flagged and otherwise left.
     """
     now = ctx.clock()
-    # Other workers may have read the same ones: each is booked once, by the one that gets hold of it.
+    # Other workers may have read the same ones: each is booked once, by the one that gets hold of it. And one
+    # may have found out that a double is the one that counts: what another record says means nothing then.
     ours = remote_checks.lock_unpaid(tx, [row.id for row, _ in looked])
-    looked = [(row, remote) for row, remote in looked if ours.get(row.id) == row.state]
+    looked = [(row, remote) for row, remote in looked if ours.get(row.id) == (row.state, row.remote_id)]
     told = [(row, remote, unclear(row, remote)) for row, remote in looked]
     paid = [row for row, remote, why in told if remote.paid and not why]
     unpaid = [row for row, remote, why in told if not remote.paid and not why]

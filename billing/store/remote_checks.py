@@ -293,12 +293,17 @@ def unpaid_page(
     return cast("list[ListedPayment]", list(tx.execute(query)))
 
 
-def lock_unpaid(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
-    """Which of these are still unpaid, and in what state; locked, without those that another worker holds."""
-    found: dict[int, str] = {}
+def lock_unpaid(tx: Tx, ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """Which of these are still unpaid, in what state, and which record each stands for.
+
+    Locked, without those that another worker holds.
+    """
+    found: dict[int, tuple[str, str]] = {}
     for chunk in _chunks(ids):
-        query = select(_P.id, _P.state).where(_P.id.in_(chunk), _P.state.in_(_UNPAID)).order_by(_P.id)
-        found.update((row.id, row.state) for row in tx.execute(query.with_for_update(skip_locked=True)))
+        unpaid = _P.id.in_(chunk) & _P.state.in_(_UNPAID)
+        query = select(_P.id, _P.state, _P.remote_id).where(unpaid).order_by(_P.id)
+        rows = tx.execute(query.with_for_update(skip_locked=True))
+        found.update((row.id, (row.state, row.remote_id)) for row in rows)
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from billing.core.outcomes import RemoteStatus
 from billing.core.states import PaymentState
@@ -15,7 +15,7 @@ from billing.cycle.observe import observe
 from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.settle import settle
-from billing.store.models import notices
+from billing.store.models import notices, payments
 from tests.support.rig import QUIET, Rig
 
 
@@ -50,6 +50,24 @@ def test_what_was_paid_is_booked_once_with_one_receipt(tmp_path: Path) -> None:
     assert states(rig) == ["open", "paid", "open"]
     assert (first.checked, first.paid, second.checked, second.paid) == (3, 1, 2, 0)
     assert receipts(rig) == ["payment_received.bob.2026-02-01"]
+
+
+def test_a_record_that_counts_no_more_settles_nothing(tmp_path: Path) -> None:
+    """While it was read, another worker found out that a double is the one that counts."""
+    rig = three_open(tmp_path)
+    rig.api.hidden = True
+    old = rig.payment("bob").remote_id
+    rig.api.pay(old)
+
+    def replaced() -> None:
+        with rig.db.transaction() as tx:
+            tx.execute(update(payments).where(payments.c.remote_id == old).values(remote_id="double"))
+
+    rig.api.meanwhile = replaced
+    report = rig.cycle((observe, settle))
+
+    assert report.paid == 0
+    assert states(rig) == ["open", "open", "open"]
 
 
 def test_one_list_is_enough_for_all_that_it_shows(tmp_path: Path) -> None:

@@ -170,13 +170,13 @@ def test_unpaid_payments_come_by_their_last_look_in_pages(ledger: Ledger) -> Non
     assert read(ledger.db, remote_checks.count_unpaid, NOW) == 3
 
 
-def test_what_is_still_unpaid_is_locked_with_its_state(ledger: Ledger) -> None:
+def test_what_is_still_unpaid_is_locked_with_its_state_and_record(ledger: Ledger) -> None:
     open_, late = ledger.add(remote_id="a"), ledger.add("uncollectible", remote_id="b")
     paid = ledger.add("paid", remote_id="c")
     with ledger.db.transaction() as tx:
         assert remote_checks.lock_unpaid(tx, [open_, late, paid, 4711]) == {
-            open_: "open",
-            late: "uncollectible",
+            open_: ("open", "a"),
+            late: ("uncollectible", "b"),
         }
         assert remote_checks.lock_unpaid(tx, []) == {}
 
@@ -186,8 +186,8 @@ def test_an_unpaid_payment_is_settled_by_one_worker(ledger: Ledger) -> None:
     first, second = ledger.add(remote_id="a"), ledger.add(remote_id="b")
     with ledger.db.transaction() as one, ledger.db.transaction() as other:
         other.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
-        assert remote_checks.lock_unpaid(one, [first]) == {first: "open"}
-        assert remote_checks.lock_unpaid(other, [first, second]) == {second: "open"}
+        assert remote_checks.lock_unpaid(one, [first]) == {first: ("open", "a")}
+        assert remote_checks.lock_unpaid(other, [first, second]) == {second: ("open", "b")}
 
 
 def test_a_look_is_noted_with_its_run_on_unpaid_payments_alone(ledger: Ledger) -> None:
