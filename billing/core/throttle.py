@@ -17,7 +17,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.25
 _GROWTH, _LEAST_GROWTH = 0.1, 0.25  # a second: of the pace, and calls
 _NEAR, _SLOW_GROWTH = 0.8, 0.02  # of the pace that was too much: from there on it grows slowly
-_CAREFUL_PER_SECOND = 0.8
+_CAREFUL_PER_SECOND = 1.0
 _MEASURED_SECONDS = 1.0
 
 
@@ -61,7 +61,6 @@ class Throttle:
         """The API asked to slow down before: go on at a pace that hardly any refuses."""
         self._lanes = 1.0
         self.per_second = min(self.per_second, _CAREFUL_PER_SECOND)
-        self._too_much = min(self._too_much, self.per_second / _NEAR)
         self._next_at = max(self._next_at, now + 1.0 / self.per_second)
 
     def succeeded(self, now: float) -> None:

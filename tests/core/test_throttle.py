@@ -68,7 +68,7 @@ def test_what_was_asked_to_slow_down_before_begins_one_by_one() -> None:
     throttle = Throttle(32)
     throttle.begin_carefully(5.0)
     assert (throttle.lanes, throttle.at_once) == (1, 1)
-    assert throttle.place(5.0) == pytest.approx(6.25)
+    assert throttle.place(5.0) == pytest.approx(6.0)
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 100)), max_size=60), st.integers(1, 64), st.floats(1, 50))
