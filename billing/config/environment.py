@@ -13,6 +13,13 @@ from collections.abc import Iterable
 from billing.config.secrets import SECRET_NAMES
 
 PREFIX = "BILLING_"
+REPLACED = {
+    "reconcile.page_cap": "it was replaced by reconcile.max_records, the most records of the list that are"
+    " read (until now page_size × page_cap); say that instead",
+    "settle.max_gets_per_run": "every open payment is read now, however many there are; leave it out",
+    "settle": "every open payment is read now, however many there are; leave it out",
+}
+"""Settings of earlier versions, and what holds now."""
 _OWN = ("BILLING_CONFIG", "BILLING_CRASH_AT")
 _SECRETS = (*SECRET_NAMES, *(f"{name}_FILE" for name in SECRET_NAMES))
 # Kubernetes and container links set such variables for every service whose name begins with "billing".
@@ -37,6 +44,9 @@ def concerns_us(name: str, value: str) -> bool:
 
 def unknown_variable(name: str, keys: Iterable[str]) -> str:
     """The fault of a variable that sets no key; its value is not shown, for it may be a secret."""
+    for key, advice in REPLACED.items():
+        if name == variable_of(key):
+            return f"{name}: there is no such setting any more: {advice}"
     right = [*map(variable_of, keys), *_OWN, *_SECRETS]
     given, rest = _letters(name), _letters(name[len(PREFIX) :])
     close = (

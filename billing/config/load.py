@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from billing.config.environment import PREFIX, concerns_us, unknown_variable, variable_of
+from billing.config.environment import PREFIX, REPLACED, concerns_us, unknown_variable, variable_of
 from billing.config.logo import Logo, read_logo
 from billing.config.schema import (
     LEAST_LIVE_QUIET_SECONDS,
@@ -203,6 +203,8 @@ def _explain(place: str, fault: Any) -> str:
     given = without_secrets(fault["input"])
     if place in Settings.model_fields:
         return f"{given!r}: this is a section; write [{place}] on a line of its own and its keys below it"
+    if place in REPLACED:
+        return f"there is no such setting any more: {REPLACED[place]}"
     if fault["type"] == "extra_forbidden":
         return f"there is no such setting{_nearest(place)}"
     if fault["type"] == "value_error":

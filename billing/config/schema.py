@@ -229,8 +229,8 @@ class Reconcile(Section):
     quiet_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     """Longer than Mileston may take to show what it made; at least LEAST_LIVE_QUIET_SECONDS in live."""
     page_size: Annotated[int, Field(ge=1, le=100_000)] = 500
-    page_cap: Annotated[int, Field(ge=1, le=1000)] = 16
-    """The list is read with limits up to page_size × page_cap."""
+    max_records: Annotated[int, Field(ge=1, le=10_000_000)] = 1_000_000
+    """The list is read with limits up to this, as far as it is needed."""
     look_first_up_to: Annotated[int, Field(ge=0, le=10_000_000)] = 20_000
     """A list of so many records at most is read before anything is sent; 0: only for a reason."""
     when_absent: Literal["resend", "park"] = "resend"
@@ -248,11 +248,6 @@ class Dunning(Section):
     final_action: Literal["pause", "cancel", "keep"] = "pause"
     when_paid: Literal["resume", "ask"] = "resume"
     """What becomes of dunning's own pause once everything that led to it is paid."""
-
-
-class Settle(Section):
-    max_gets_per_run: Annotated[int, Field(ge=0)] = 500
-    """Most single status reads in one run, for payments that the list did not show."""
 
 
 class Mail(Section):
@@ -306,7 +301,6 @@ class Settings(Section):
     reconcile: Reconcile = Reconcile()
     reminders: Reminders = Reminders()
     dunning: Dunning = Dunning()
-    settle: Settle = Settle()
     mail: Mail = Mail()
     schedule: Schedule = Schedule()
     watch: Watch = Watch()

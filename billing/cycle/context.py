@@ -88,6 +88,8 @@ class Context:
     """Called at every named crash point; the crash campaign kills the process there."""
     observation: Observation | None = None
     """What the list showed in this cycle; None where no step needs it, or where it could not be read."""
+    unreadable: bool = False
+    """Whether the list was asked for in vain: the API is not to be bothered about what is merely open."""
     renewed: dict[int, CameBack] = field(default_factory=dict)
     """Payments about to be sent, and the record that came back and is to stand for each."""
     withheld: set[int] = field(default_factory=set)

@@ -13,7 +13,7 @@ from billing.core.outcomes import RemotePayment
 class Observation:
     """One reading of the list. `asked_at` is the instant before it was asked for.
 
-    Its size is bounded by `reconcile.page_size × page_cap` and `reconcile.look_first_up_to`.
+    Its size is bounded by `reconcile.max_records`; a record takes about 400 bytes.
     """
 
     def __init__(self, asked_at: datetime, remotes: Sequence[RemotePayment], proof: CoverageProof) -> None:

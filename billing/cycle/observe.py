@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +19,10 @@ from billing.store import identity, payments, remote_checks, runs, subscriptions
 from billing.store.events import event, record
 from billing.store.tx import Tx
 
+_CHUNK = 1000
+_GROWTH = 8  # of the limit, from one reading to the next: all of them together cost little more than the last
+_RECORDS_PER_GET = 100
+"""So many records of a list cost about what a single get costs."""
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -49,27 +53,28 @@ async def observe(ctx: Context) -> None:
 
 def _wanted(tx: Tx, ctx: Context) -> _Wanted | None:
     settings = ctx.settings.reconcile
-    unpaid = remote_checks.count_unpaid(tx, ctx.began)
     live = remote_checks.count_live(tx)
     sending = payments.count_planned(tx, ctx.as_of) > 0 or subscriptions.is_any_due(tx, ctx.as_of)
     looks = remote_checks.look_is_due(tx, ctx.clock())
     doubted = restore.doubt(tx) is not None
     there = max(live, identity.longest_list(tx))
+    unpaid = remote_checks.count_unpaid(tx, ctx.began)
+    if unpaid * _RECORDS_PER_GET < there:
+        unpaid = 0  # `settle` asks for them one by one
     first = sending and there <= settings.look_first_up_to
     if not (unpaid or looks or doubted or first):
         return None
-    largest = _largest(ctx)
     whole = first or doubted
     roomy = there + there // 4 + settings.page_size if whole else max(settings.page_size, 2 * unpaid)
     # Whatever the list is read for, every unknown payment is judged by it: so it must reach them all. One
     # that is too short would take an earlier look's proof back, again and again.
     lost = tuple(map(remote_checks.lost_create, remote_checks.oldest_unknown(tx)))
-    return _Wanted(min(roomy, largest), whole, lost, not (unpaid or looks or doubted))
+    return _Wanted(min(roomy, _largest(ctx)), whole, lost, not (unpaid or looks or doubted))
 
 
 def _largest(ctx: Context) -> int:
     settings = ctx.settings.reconcile
-    return max(settings.page_size * settings.page_cap, settings.look_first_up_to)
+    return max(settings.max_records, settings.look_first_up_to)
 
 
 async def read_list(ctx: Context, wanted: _Wanted) -> Observation:
@@ -84,23 +89,28 @@ async def read_list(ctx: Context, wanted: _Wanted) -> Observation:
         enough = not wanted.whole and all(proof.covers(lost) for lost in wanted.lost)
         if enough or len(remotes) < limit or limit >= largest:
             return Observation(asked_at, remotes, proof)
-        limit = min(limit * 2, largest)
+        limit = min(limit * _GROWTH, largest)
+        del remotes, proof  # before the next ones come
 
 
 def _proof(
-    tx: Tx, ctx: Context, remotes: Iterable[RemotePayment], limit: int, asked_at: datetime
+    tx: Tx, ctx: Context, remotes: Sequence[RemotePayment], limit: int, asked_at: datetime
 ) -> CoverageProof:
     quiet = timedelta(seconds=ctx.settings.reconcile.quiet_seconds)
     proof = CoverageProof(limit, asked_at, quiet, identity.longest_list(tx))
-    known = remote_checks.known_remotes(tx, [remote.remote_id for remote in remotes])
-    for remote in remotes:
-        proof.show(remote, known.get(remote.remote_id))
-    for missing in remote_checks.live_but(tx, known, asked_at - quiet):
+    for start in range(0, len(remotes), _CHUNK):
+        chunk = remotes[start : start + _CHUNK]
+        known = remote_checks.known_remotes(tx, [remote.remote_id for remote in chunk])
+        for remote in chunk:
+            proof.show(remote, known.get(remote.remote_id))
+    shown = {remote.remote_id for remote in remotes}
+    for missing in remote_checks.live_but(tx, shown, asked_at - quiet):
         proof.missing(missing)
     return proof
 
 
 def _tell_unread(ctx: Context, wanted: _Wanted, error: GatewayError) -> None:
+    ctx.unreadable = True
     with ctx.db.transaction() as tx:
         if not wanted.first_look:
             ctx.report.problems.append(f"observe: {error}")

@@ -25,7 +25,7 @@ _START = (datetime.min.replace(tzinfo=UTC), 0)
 
 
 async def settle(ctx: Context) -> None:
-    """Read the status of unpaid payments, oldest look first, within the limits of one cycle.
+    """Read the status of unpaid payments, oldest look first.
 
     Those that this very run created were seen as unpaid then.
 
@@ -33,28 +33,21 @@ async def settle(ctx: Context) -> None:
     """
     with ctx.db.read() as connection:
         open_count = remote_checks.count_unpaid(connection, ctx.began)
-    if not open_count or ctx.observation is None:
+    if not open_count or ctx.unreadable:
         return
-    stragglers = _settle_listed(ctx, ctx.observation.by_id, ctx.began, open_count)
-    await _settle_stragglers(ctx, stragglers)
-
-
-def _settle_listed(
-    ctx: Context, seen: dict[str, RemotePayment], began: datetime, total: int
-) -> list[UnpaidPayment]:
-    """Settle what the list shows; returns the oldest of those that it does not."""
-    stragglers: list[UnpaidPayment] = []
+    seen = ctx.observation.by_id if ctx.observation is not None else {}
     after = _START
     while True:
         with ctx.db.transaction() as tx:
-            rows = remote_checks.unpaid_page(tx, began, after, _PAGE)
+            rows = remote_checks.unpaid_page(tx, ctx.began, after, _PAGE)
             listed = [(row, seen[row.remote_id]) for row in rows if _is_told(row, seen.get(row.remote_id))]
             apply_looks(tx, ctx, listed)
-        room = ctx.settings.settle.max_gets_per_run - len(stragglers)
-        stragglers += [row for row in rows if not _is_told(row, seen.get(row.remote_id))][:room]
-        ctx.progress("settle", ctx.report.checked, total)
+        stragglers = [row for row in rows if not _is_told(row, seen.get(row.remote_id))]
+        if not await _settle_stragglers(ctx, stragglers):
+            return
+        ctx.progress("settle", ctx.report.checked, open_count)
         if len(rows) < _PAGE:
-            return stragglers
+            return
         after = (rows[-1].looked_at, rows[-1].id)
 
 
@@ -66,11 +59,12 @@ def _is_told(row: ListedPayment, listed: RemotePayment | None) -> bool:
     return listed is not None and not (row.taken and (listed.paid or listed.marker != row.marker))
 
 
-async def _settle_stragglers(ctx: Context, rows: Sequence[UnpaidPayment]) -> None:
+async def _settle_stragglers(ctx: Context, rows: Sequence[UnpaidPayment]) -> bool:
+    """Ask for each; False if the run is to end, or the API does not answer."""
     lanes = ctx.settings.cycle.concurrency
     for start in range(0, len(rows), lanes):
         if ctx.stopping():
-            return
+            return False
         chunk = rows[start : start + lanes]
         answers = await asyncio.gather(
             *(ctx.gateway.get(row.remote_id) for row in chunk), return_exceptions=True
@@ -89,7 +83,8 @@ async def _settle_stragglers(ctx: Context, rows: Sequence[UnpaidPayment]) -> Non
             _note_gone(tx, ctx, gone)
         if len(found) + len(gone) < len(chunk):
             ctx.report.problems.append(f"settle: {reasons.SOME_NOT_READ}")
-            return
+            return False
+    return True
 
 
 def apply_looks(tx: Tx, ctx: Context, looked: Sequence[tuple[UnpaidPayment, RemotePayment]]) -> None:

@@ -23,7 +23,7 @@ from billing.lifecycle import payments as lifecycle
 from billing.lifecycle import remote_ids
 from billing.store import payments, remote_checks, renewals
 from billing.store.events import about_payment, record
-from billing.store.rows import LostPayment, PaidPayment, PaymentRef
+from billing.store.rows import LostPayment, MarkedPayment, PaidPayment, PaymentRef
 
 _UNPAID = (PaymentState.OPEN, PaymentState.UNCOLLECTIBLE)
 
@@ -31,8 +31,10 @@ _UNPAID = (PaymentState.OPEN, PaymentState.UNCOLLECTIBLE)
 async def sweep(ctx: Context, seen: Observation) -> None:
     """Find what contradicts our rows: mark it, flag it, or delete it if it is a proved double."""
     with ctx.db.read() as tx:
-        rows = remote_checks.by_marker(tx, list(seen.by_marker))
-        paid = remote_checks.paid_among(tx, list(seen.by_id))
+        standing = remote_checks.standing_for(tx, seen.by_marker)
+        rows = remote_checks.by_marker(tx, [each.marker for each in standing if _may_contradict(each, seen)])
+        unpaid = [each.remote_id for each in seen.by_id.values() if each.status is RemoteStatus.UNPAID]
+        paid = remote_checks.paid_among(tx, unpaid)
     for marker, row in rows.items():
         remotes = seen.by_marker[marker]
         if row.remote_id is None:
@@ -46,20 +48,30 @@ async def sweep(ctx: Context, seen: Observation) -> None:
     with ctx.db.transaction() as tx:
         remote_checks.void_was_looked_for(tx, seen.asked_at)
     for booked in paid:
-        if seen.by_id[booked.remote_id].status is RemoteStatus.UNPAID and not booked.attention:
+        if not booked.attention:
             await _note_unpaid_again(ctx, booked)
+
+
+def _may_contradict(row: MarkedPayment, seen: Observation) -> bool:
+    """Of years of history hardly any does; only those are read whole."""
+    counted = row.remote_id
+    return (
+        counted is None
+        or row.state == PaymentState.VOID
+        or any(not is_same_id(remote.remote_id, counted) for remote in seen.by_marker[row.marker])
+    )
 
 
 def forgotten(ctx: Context, seen: Observation) -> list[str]:
     """The markers of payments that exist at Mileston as ours, and were never sent by this database."""
     with ctx.db.read() as tx:
-        rows = remote_checks.by_marker(tx, list(seen.by_marker))
+        standing = remote_checks.standing_for(tx, seen.by_marker)
+        unsent = [row.marker for row in standing if row.attempts == 0 and row.remote_id is None]
+        rows = remote_checks.by_marker(tx, unsent)
     return [
         marker
         for marker, row in rows.items()
-        if row.attempts == 0
-        and row.remote_id is None
-        and (row.state in UNSENT or (row.state == PaymentState.UNKNOWN and row.cause == reasons.TURNED_UP))
+        if (row.state in UNSENT or (row.state == PaymentState.UNKNOWN and row.cause == reasons.TURNED_UP))
         and any(is_ours(row, remote) for remote in seen.by_marker[marker])
     ]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import builtins
 import json
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -21,6 +21,7 @@ from billing.core.outcomes import CreateOutcome, OutcomeKind
 from billing.gateway.addresses import base_url
 from billing.gateway.errors import CallFailed, Unauthorized
 from billing.gateway.faults import Fault
+from billing.gateway.listing import Listing, Malformed
 from billing.gateway.resources import (
     INVOICES,
     PAYMENT_LINKS,
@@ -33,6 +34,7 @@ from billing.gateway.resources import (
 from billing.gateway.verdicts import (
     failure_of_fault,
     failure_of_reply,
+    is_failure,
     json_object,
     outcome_of_fault,
     outcome_of_reply,
@@ -42,6 +44,9 @@ from billing.gateway.wire import Call, Clock, Credentials, Observer, Reply, Wire
 
 _LARGEST_RECORD_BYTES = 1024 * 1024
 _LIST_BYTES_PER_RECORD = 2 * 1024
+_MOST_FOR_ONE, _SPARE_RECORDS = 4, 1000
+# An API that does not mind the limit may send more than that, but not without end.
+T = TypeVar("T")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _NOTHING = b"{}"
 
@@ -129,14 +134,33 @@ class Endpoint(Generic[F]):
         As many as the API sent: a record without a usable id is there with an empty one, so that
         the length still says whether the list was cut off at its limit.
         """
+        return await self.list_as(limit, lambda record: record)
+
+    async def list_as(self, limit: int, make: Callable[[Record[F]], T]) -> builtins.list[T]:
+        """The same, and of each record only what `make` makes of it, as the answer arrives."""
         if limit < 1:
             raise ValueError("limit must be positive")
         call = self._prepared("list", "GET", f"?limit={limit}", extra_bytes=limit * _LIST_BYTES_PER_RECORD)
-        reply = await self._made(call, f"limit {limit}")
-        rows = self._body(call, reply).get(self.resource.data_key)
-        if not isinstance(rows, builtins.list):
+        made: builtins.list[T] = []
+
+        def take(row: object) -> None:
+            record = self._record(row, row) if isinstance(row, dict) else self._record({}, {})
+            made.append(make(record))
+
+        listing = Listing(self.resource.data_key, take, _MOST_FOR_ONE * limit + _SPARE_RECORDS)
+        reply = await self._made(call, f"limit {limit}", sink=listing.feed)
+        packed = reply.headers.get("content-encoding", "identity").strip().lower() != "identity"
+        try:
+            listing.finish()
+        except Malformed:
+            packed = True
+        if packed:
+            raise self._failed(call, reply, reasons.BUT_NOT_JSON)
+        if is_failure(listing.status_code):
+            raise self._failed(call, reply, reasons.BUT_FAILURE)
+        if not listing.has_array:
             raise self._failed(call, reply, reasons.BUT_NO_ARRAY.format(fields=self.resource.data_key))
-        return [self._record(row, row) if isinstance(row, dict) else self._record({}, {}) for row in rows]
+        return made
 
     async def update(self, remote_id: str, changes: F) -> Record[F]:
         """Change the fields that are set in `changes`; the record as it is then."""
@@ -164,11 +188,17 @@ class Endpoint(Generic[F]):
         return Call(f"{verb} {self.resource.name}", method, url, url.path, body, limit_bytes)
 
     async def _made(
-        self, call: Call, note: str, personal: Sequence[str] = (), *, may_be_absent: bool = False
+        self,
+        call: Call,
+        note: str,
+        personal: Sequence[str] = (),
+        *,
+        may_be_absent: bool = False,
+        sink: Callable[[bytes], None] | None = None,
     ) -> Reply:
         """Make a call that is not a create. Raises `CallFailed` but for 2xx, and 404 if that is allowed."""
         try:
-            reply = await self._exchanged(call)
+            reply = await self._exchanged(call, sink=sink)
         except Fault as fault:
             raise failure_of_fault(call.name, fault) from None
         except Unauthorized as error:
@@ -178,8 +208,10 @@ class Endpoint(Generic[F]):
             return reply
         raise failure_of_reply(call.name, reply, personal, self.wire.clock())
 
-    async def _exchanged(self, call: Call, send_by: datetime | None = None) -> Reply:
-        reply = await self.wire.exchange(call, send_by)
+    async def _exchanged(
+        self, call: Call, send_by: datetime | None = None, sink: Callable[[bytes], None] | None = None
+    ) -> Reply:
+        reply = await self.wire.exchange(call, send_by, sink)
         self._server_clock.note(reply, self.wire.clock)
         return reply
 

@@ -70,7 +70,14 @@ class MilestonGateway:
         Exactly as many as the API sent, so that fewer than `limit` means that there are no more.
         Raises `GatewayError`.
         """
-        payments = [_as_payment(record) for record in await self._payments.list(limit)]
+        emails: dict[str, str] = {}
+
+        def made(record: Record[RecurringPayment]) -> RemotePayment:
+            # A subscriber has many records, and one text will do for all of them.
+            shown = record.fields.subscriber_email or ""
+            return _as_payment(record, emails.setdefault(shown, shown))
+
+        payments = await self._payments.list_as(limit, made)
         if any(payment.marker and not payment.remote_id for payment in payments):
             # Left out, it would count as absent; taken in, it could be neither read nor deleted.
             raise CallFailed(f"{reasons.LIST_CALL}: {reasons.OURS_WITHOUT_ID}")
@@ -131,13 +138,13 @@ class MilestonGateway:
         await self.close()
 
 
-def _as_payment(record: Record[RecurringPayment]) -> RemotePayment:
+def _as_payment(record: Record[RecurringPayment], email: str | None = None) -> RemotePayment:
     shown = record.fields
     return RemotePayment(
         remote_id=record.remote_id,
         marker=find_marker(shown.subscription_name or ""),
         amount_micros=shown.amount_micros,
-        email=shown.subscriber_email or "",
+        email=(shown.subscriber_email or "") if email is None else email,
         status=read_status(shown.payment_status),
         due_on=shown.recurring_on,
         interval_days=shown.interval_days,

@@ -117,7 +117,11 @@ def json_object(reply: Reply) -> dict[str, Any] | None:
 
 def says_failure(body: dict[str, Any]) -> bool:
     """Whether the body reports a failure, whatever the HTTP status says."""
-    status = body.get("statusCode")
+    return is_failure(body.get("statusCode"))
+
+
+def is_failure(status: object) -> bool:
+    """Whether a `statusCode` within an answer is one of a failure."""
     return isinstance(status, int) and not isinstance(status, bool) and not 200 <= status < 300
 
 

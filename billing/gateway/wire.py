@@ -38,6 +38,9 @@ logger = logging.getLogger("billing.gateway")
 # Servers close idle connections after five seconds or more. Closing ours sooner makes it rare
 # that one closes just as a payment is being sent, which would leave an unknown.
 _IDLE_SECONDS = 4.0
+_PIECE_BYTES = 64 * 1024
+# A long answer may take its time, but one that drips must not hold a cycle up.
+_LEAST_BYTES_PER_SECOND = 16 * 1024
 # What a header can carry: Latin-1 without control characters and without blanks at the ends.
 _HEADER_VALUE = re.compile(r"[\x21-\x7e\xa0-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?")
 
@@ -154,8 +157,13 @@ class Wire:
         self._headers = httpx.Headers()
         _quiet_libraries()
 
-    async def exchange(self, call: Call, send_by: datetime | None = None) -> Reply:
+    async def exchange(
+        self, call: Call, send_by: datetime | None = None, sink: Callable[[bytes], None] | None = None
+    ) -> Reply:
         """Make one call and read its answer whole, within the time limit.
+
+        With a `sink` the parts of a 200's body go there as they arrive, and the reply's body is empty; the
+        time limit is that of each part then, and grows with what has arrived.
 
         Raises `Fault`, and `Unauthorized` for keys that can't be sent; what is not a fault of the
         network is raised as it is, unless something may have left by then.
@@ -168,11 +176,14 @@ class Wire:
         lane = self._free.pop() if self._free else self._new_lane()
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout(self._timeout_seconds) as limit:
                 response = await lane.handle_async_request(request)
                 if not guard.sent:  # left over from the call before; the request is still held back
                     raise Unusable
-                body = await _read(response, call.limit_bytes)
+                if sink is None or response.status_code != 200:
+                    body = await _read(response, call.limit_bytes)
+                else:
+                    body = await self._pass_on(response, call.limit_bytes, sink, limit)
         except BaseException as error:
             await _close(lane)
             self._failed(call, guard, error, time.perf_counter() - started)
@@ -181,6 +192,30 @@ class Wire:
         if self._on_call is not None:
             self._on_call(call.name, response.status_code, seconds)
         return Reply(response.status_code, response.headers, body, keys, seconds)
+
+    async def _pass_on(
+        self,
+        response: httpx.Response,
+        limit_bytes: int,
+        sink: Callable[[bytes], None],
+        limit: asyncio.Timeout,
+    ) -> bytes:
+        """May take longer than the time limit if it neither pauses so long nor drips."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + self._timeout_seconds
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        size = 0
+        async for part in response.stream:
+            size += len(part)
+            if size > limit_bytes:
+                raise TooLarge
+            for start in range(0, len(part), _PIECE_BYTES):
+                sink(part[start : start + _PIECE_BYTES])
+                await asyncio.sleep(0)  # whatever else waits has its turn
+            soon = loop.time() + self._timeout_seconds
+            limit.reschedule(min(soon, latest + size / _LEAST_BYTES_PER_SECOND))
+        await response.stream.aclose()
+        return b""
 
     def _new_lane(self) -> httpx.AsyncBaseTransport:
         if self._ssl_context is None:

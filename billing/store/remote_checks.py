@@ -5,7 +5,7 @@ Notes change no state: what does stands in `lifecycle`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Protocol, TypedDict, TypeVar, cast
 
@@ -16,7 +16,7 @@ from billing.core.reconciling import LostCreate
 from billing.core.states import PaymentState
 from billing.store.bulk import update_rows
 from billing.store.models import attempts, payments, subscriptions
-from billing.store.rows import Holder, ListedPayment, LostPayment, PaidPayment
+from billing.store.rows import Holder, ListedPayment, LostPayment, MarkedPayment, PaidPayment
 from billing.store.tx import Tx
 
 _P = payments.c
@@ -189,7 +189,7 @@ def known_remotes(tx: Tx, remote_ids: Sequence[str]) -> dict[str, KnownRemote]:
     return found
 
 
-def live_but(tx: Tx, shown: Mapping[str, KnownRemote], made_before: datetime) -> Iterator[KnownRemote]:
+def live_but(tx: Tx, shown: Collection[str], made_before: datetime) -> Iterator[KnownRemote]:
     """The live remote records of ours, made before an instant, that a list did not show."""
     query = select(*_KNOWN).where(_LIVE, _DATED, _P.remote_by_at <= made_before)
     for row in cast("Iterable[_Dated]", tx.execute(query.execution_options(yield_per=1000))):
@@ -243,6 +243,13 @@ def by_marker(tx: Tx, markers: Sequence[str]) -> dict[str, LostPayment]:
         )
         found.update({row.marker: row for row in cast("list[LostPayment]", list(tx.execute(query)))})
     return found
+
+
+def standing_for(tx: Tx, markers: Iterable[str]) -> Iterator[MarkedPayment]:
+    """The same payments, and of each only which record stands for it: of years of history, too."""
+    for chunk in _chunks(markers):
+        query = select(_P.marker, _P.remote_id, _P.state, _P.attempts).where(_P.marker.in_(chunk))
+        yield from cast("Iterable[MarkedPayment]", tx.execute(query))
 
 
 class Look(TypedDict):

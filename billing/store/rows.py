@@ -24,6 +24,15 @@ class PaymentInState(PaymentRef, Protocol):
     state: str
 
 
+class MarkedPayment(Protocol):
+    """Which remote record stands for the payment that bears a marker."""
+
+    marker: str
+    remote_id: str | None
+    state: str
+    attempts: int
+
+
 class PeriodRef(PaymentRef, Protocol):
     """A payment with what the dedupe key of its notices is made of."""
 

@@ -97,6 +97,11 @@ def test_a_wrong_value_is_named_with_its_path_and_what_is_allowed(
         ("[cycel]\nx = 4", "cycel: there is no such setting; did you mean cycle?"),
         ("cycel = 4", "cycel: there is no such setting; did you mean cycle?"),
         ("mail.host = 'x'", "mail.host: there is no such setting; did you mean mail.smtp_host?"),
+        (
+            "reconcile.page_cap = 4",
+            "reconcile.page_cap: there is no such setting any more: it was replaced by reconcile.max_records",
+        ),
+        ("settle.max_gets_per_run = 4", "settle: there is no such setting any more: every open payment"),
         ("zebra.stripes = 4", "zebra: there is no such setting"),
         ("mail.zebra = 4", "mail.zebra: there is no such setting"),
         (

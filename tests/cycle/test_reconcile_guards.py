@@ -95,7 +95,7 @@ def test_what_another_worker_adopted_while_its_record_was_read_is_left_alone(tmp
 def test_a_list_that_is_cut_off_proves_no_absence(tmp_path: Path) -> None:
     rig = Rig(
         tmp_path,
-        reconcile={"quiet_seconds": float(QUIET), "page_size": 2, "page_cap": 1, "look_first_up_to": 0},
+        reconcile={"quiet_seconds": float(QUIET), "page_size": 2, "max_records": 2, "look_first_up_to": 0},
     )
     for reference in ("a", "b", "c", "d"):
         rig.subscribe(reference)
@@ -127,7 +127,7 @@ def test_a_short_list_without_what_must_be_in_it_proves_no_absence(tmp_path: Pat
 def test_one_payment_of_ours_tells_no_order_of_the_list(tmp_path: Path) -> None:
     rig = Rig(
         tmp_path,
-        reconcile={"quiet_seconds": float(QUIET), "page_size": 1, "page_cap": 1, "look_first_up_to": 0},
+        reconcile={"quiet_seconds": float(QUIET), "page_size": 1, "max_records": 1, "look_first_up_to": 0},
     )
     rig.subscribe("seen")
     rig.cycle()
@@ -141,7 +141,7 @@ def test_one_payment_of_ours_tells_no_order_of_the_list(tmp_path: Path) -> None:
 
 
 def test_a_list_that_lacks_what_was_made_since_proves_no_absence(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, reconcile={"quiet_seconds": float(QUIET), "page_size": 6, "page_cap": 1})
+    rig = Rig(tmp_path, reconcile={"quiet_seconds": float(QUIET), "page_size": 6, "max_records": 6})
     rig.api.newest_first = True
     for n in range(6):
         rig.subscribe(f"seen-{n}")

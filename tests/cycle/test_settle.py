@@ -15,6 +15,7 @@ from billing.cycle.observe import observe
 from billing.cycle.reconcile import reconcile
 from billing.cycle.recover import recover
 from billing.cycle.settle import settle
+from billing.store import identity
 from billing.store.models import notices, payments
 from tests.support.rig import QUIET, Rig
 
@@ -91,18 +92,27 @@ def test_what_the_list_does_not_show_is_asked_for_one_by_one(tmp_path: Path) -> 
     assert states(rig) == ["open", "open", "paid"]
 
 
-def test_no_more_than_so_many_are_asked_for_in_one_cycle(tmp_path: Path) -> None:
-    rig = three_open(tmp_path, settle={"max_gets_per_run": 2})
-    rig.api.hidden = True
+def test_a_few_of_a_long_history_are_asked_for_without_the_list(tmp_path: Path) -> None:
+    rig = three_open(tmp_path)
+    with rig.db.transaction() as tx:
+        identity.note_list(tx, 301)
+    rig.api.pay(rig.payment("cy").remote_id)
     rig.api.asked.clear()
 
     rig.cycle((observe, settle))
-    rig.clock.to(QUIET + 1)
+
+    assert sorted(rig.api.asked) == ["get remote-1", "get remote-2", "get remote-3"]
+    assert states(rig) == ["open", "open", "paid"]
+
+
+def test_a_list_that_could_not_be_read_lets_nobody_be_asked(tmp_path: Path) -> None:
+    rig = three_open(tmp_path)
+    rig.api.broken = True
+    rig.api.asked.clear()
+
     rig.cycle((observe, settle))
 
-    asked = [what for what in rig.api.asked if what != "list"]
-    assert len(asked) == 4
-    assert set(asked) == {"get remote-1", "get remote-2", "get remote-3"}  # those that waited longest first
+    assert rig.api.asked == ["list"]
 
 
 def test_where_nothing_is_open_nobody_is_asked(tmp_path: Path) -> None:

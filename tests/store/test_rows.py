@@ -42,6 +42,10 @@ QUERIES: list[tuple[type, Callable[[Any], Any]]] = [
         rows.LostPayment,
         lambda tx: list(remote_checks.by_marker(tx, [row.marker for row in payments.listing(tx)]).values()),
     ),
+    (
+        rows.MarkedPayment,
+        lambda tx: list(remote_checks.standing_for(tx, [row.marker for row in payments.listing(tx)])),
+    ),
     (rows.ListedPayment, lambda tx: remote_checks.unpaid_page(tx, LATER, START, 9)),
     (rows.Holder, lambda tx: list(remote_checks.holders(tx, ["paid"]).values())),
     (rows.BeforeNext, lambda tx: renewals.before_next(tx, TODAY, 0, 9)),

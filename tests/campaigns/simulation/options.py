@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from billing.config.schema import Business as BusinessSection
-from billing.config.schema import Cycle, Dunning, Mail, Mileston, Reconcile, Reminders, Settings, Settle
+from billing.config.schema import Cycle, Dunning, Mail, Mileston, Reconcile, Reminders, Settings
 
 from .fitting import fitted
 from .traits import TRAITS, Traits, draw_traits
@@ -98,7 +98,7 @@ class Options:
         setup: dict[str, Any] = {
             "timeout": s.mileston.timeout_seconds,
             "quiet": s.reconcile.quiet_seconds,
-            "page": f"{s.reconcile.page_size}x{s.reconcile.page_cap}",
+            "page": f"{s.reconcile.page_size}-{s.reconcile.max_records}",
             "when_absent": s.reconcile.when_absent,
             "concurrency": s.cycle.concurrency,
             "brakes": f"{s.cycle.max_payments_per_run}/{s.cycle.max_unknown_share:g}/"
@@ -204,11 +204,11 @@ def _settings(rng: Random) -> Settings:
         max_consecutive_failures=rng.choice((2, 5, 100)),
         catch_up_limit=rng.choice((0, 1, 1, 3)),
     )
-    pages = rng.choice(((3, 64), (10, 16), (500, 16), (500, 16)))
+    pages = rng.choice(((3, 192), (10, 160), (500, 8000), (500, 8000)))
     reconcile = Reconcile(
         quiet_seconds=rng.choice((60.0, 300.0, 300.0, 900.0)),
         page_size=pages[0],
-        page_cap=pages[1],
+        max_records=pages[1],
         when_absent="park" if rng.random() < 0.06 else "resend",
     )
     final = rng.choice((5, 21, 21, 40))
@@ -226,7 +226,6 @@ def _settings(rng: Random) -> Settings:
             final_after_days=final,
             final_action=rng.choice(("pause", "cancel", "keep", "keep")),
         ),
-        settle=Settle(max_gets_per_run=rng.choice((3, 500))),
         mail=Mail(
             transport="smtp",
             concurrency=rng.choice((1, 2)),
