@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import create, growth, importing, mail, start, workers
+from benchmarks import create, growth, history, importing, mail, start, workers
 from benchmarks.bench import Bench
 from benchmarks.databases import Stock
 from benchmarks.machine import describe
@@ -18,6 +18,7 @@ from benchmarks.tables import Page
 _SECTIONS: dict[str, Callable[[Bench], None]] = {
     "create": create.measure,
     "growth": growth.measure,
+    "history": history.measure,
     "workers": workers.measure,
     "mail": mail.measure,
     "import": importing.measure,

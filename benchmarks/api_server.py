@@ -1,7 +1,8 @@
 """The API's side: the least that can answer creates as documented, in a process of its own.
 
-The path says how long an answer takes: `/ms50/recurring-payment/create` answers after 50 ms. It runs
-until its standard input ends, so that it never outlives the benchmark.
+The path says how long an answer takes: `/ms50/recurring-payment/create` answers after 50 ms. Below
+`/from/FOLDER/FILE/recurring-payment` it lists and shows the records of a file, one a line, and what was
+created there. It runs until its standard input ends, so that it never outlives the benchmark.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import json
 import re
 import sys
 import time
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote
 
 _LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
 _numbers = itertools.count(1)
@@ -43,12 +47,18 @@ class Api(asyncio.Protocol):
     def _answer(self, head: bytes, body: bytes) -> None:
         global creates
         method, path, _ = head.split(b" ", 2)
-        if method == b"POST":
+        if path.startswith(b"/from/") and method == b"GET":
+            self._write(b"200 OK", _from_file(path))
+        elif method == b"POST":
             creates += 1
             start = (
                 b'{"statusCode":201,"message":"Created","recurringPaymentData":{"recurringPaymentId":"rp_%d",'
             )
-            self._write(b"201 Created", start % next(_numbers) + body[1:] + b"}", _seconds(path))
+            number = next(_numbers)
+            if path.startswith(b"/from/"):
+                record = b'{"recurringPaymentId":"rp_%d","currentPaymentStatus":"unpaid",' % number + body[1:]
+                _records(_file_of(path))[b"rp_%d" % number] = record
+            self._write(b"201 Created", start % number + body[1:] + b"}", _seconds(path))
         elif path == b"/stats":
             self._write(b"200 OK", json.dumps({"creates": creates, "cpu": time.process_time()}).encode())
         else:
@@ -60,6 +70,27 @@ class Api(asyncio.Protocol):
             asyncio.get_running_loop().call_later(seconds, self.transport.write, answer)
         else:
             self.transport.write(answer)
+
+
+def _file_of(path: bytes) -> Path:
+    return Path(unquote(path.split(b"/")[2].decode()))
+
+
+@cache
+def _records(file: Path) -> dict[bytes, bytes]:
+    """The records of a file by their ids."""
+    with file.open("rb") as lines:
+        return {line.split(b'"', 4)[3]: line.rstrip() for line in lines}
+
+
+def _from_file(path: bytes) -> bytes:
+    records = _records(_file_of(path))
+    name = path.partition(b"?")[0].rpartition(b"/")[2]
+    if name in records:
+        return b'{"statusCode":200,"message":"OK","recurringPaymentData":%s}' % records[name]
+    _, limit = path.split(b"limit=")
+    shown = itertools.islice(records.values(), int(limit))
+    return b'{"statusCode":200,"message":"OK","recurringPaymentData":[%s]}' % b",".join(shown)
 
 
 def _seconds(path: bytes) -> float:

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 from benchmarks.contestants.script import HEADERS, body
 from benchmarks.measure import ROOT, environment
@@ -45,6 +47,10 @@ class ApiServer(Server):
     def url(self, latency_ms: int = 0) -> str:
         """The base URL of recurring payments whose answers take so long."""
         return f"http://127.0.0.1:{self.port}/ms{latency_ms}/recurring-payment"
+
+    def listing_url(self, file: Path) -> str:
+        """The base URL where the records of a file are listed, one a line."""
+        return f"http://127.0.0.1:{self.port}/from/{quote(str(file), safe='')}/recurring-payment"
 
     def _stats(self) -> tuple[int, float]:
         """How many creates it answered, and its CPU seconds."""

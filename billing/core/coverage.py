@@ -242,8 +242,10 @@ class CoverageProof:
     """What one reading of the list proves: is it fed record by record, then asked.
 
     First `show` for every record in the list's order, then `missing` for every record of ours that
-    the list lacks and should show, then `covers`. `limit` is what was asked for, `asked_at` the instant
-    before it was; `longest_seen` the length of the longest list ever read from this API.
+    the list lacks and should show, then `covers`. Where the caller has seen for
+    itself that nothing is missing and every number stands, `also_listed` spares the rest of a long list.
+    `limit` is what was asked for, `asked_at` the instant before it was; `longest_seen` the length of the
+    longest list ever read from this API.
     """
 
     def __init__(self, limit: int, asked_at: datetime, quiet: timedelta, longest_seen: int = 0) -> None:
@@ -270,6 +272,20 @@ class CoverageProof:
         if remote.marker is None or (known.marker and remote.marker != known.marker):
             self._unmarked = self._unmarked or remote.remote_id
         self._orders.show(self._facts(remote, known))
+
+    def also_listed(self, count: int) -> None:
+        """So many further records: none of ours lacks its number, and the list lacks none of ours."""
+        self.listed += count
+
+    def may_be_whole(self, count: int) -> bool:
+        """Whether a list of so many records is whole, if it lacks none of ours (theorem 1)."""
+        is_cut = is_plausible_cap(count) and self._longest_seen <= count
+        return count < self._limit and not is_cut
+
+    @property
+    def knows_an_order(self) -> bool:
+        """Whether what is missing could tell anything: else only that there is something tells."""
+        return self.listed < self._limit or self._orders.is_believed()
 
     def missing(self, known: KnownRemote) -> None:
         """A live record of ours that the list does not show. One that is too new says nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from billing.core.coverage import CoverageProof
@@ -13,20 +13,34 @@ from billing.core.outcomes import RemotePayment
 class Observation:
     """One reading of the list. `asked_at` is the instant before it was asked for.
 
+    `agreeing` names markers whose one record is surely the one that stands for their payment.
+
     Its size is bounded by `reconcile.max_records`; a record takes about 400 bytes.
     """
 
-    def __init__(self, asked_at: datetime, remotes: Sequence[RemotePayment], proof: CoverageProof) -> None:
+    def __init__(
+        self,
+        asked_at: datetime,
+        remotes: Sequence[RemotePayment],
+        proof: CoverageProof,
+        agreeing: Collection[str] = (),
+    ) -> None:
         self.asked_at = asked_at
         self.proof = proof
         self.by_id = {remote.remote_id: remote for remote in remotes}
-        self.by_marker: dict[str, list[RemotePayment]] = defaultdict(list)
+        # Nearly every marker has one record: a tuple is the smallest that holds it.
+        self.by_marker: dict[str, tuple[RemotePayment, ...]] = {}
         self._unmarked: dict[int | None, list[RemotePayment]] = defaultdict(list)
         for remote in remotes:
             if remote.marker is not None:
-                self.by_marker[remote.marker].append(remote)
+                self.by_marker[remote.marker] = (*self.by_marker.get(remote.marker, ()), remote)
             else:
                 self._unmarked[remote.amount_micros].append(remote)
+
+        self.in_question = [
+            marker for marker, alike in self.by_marker.items() if len(alike) > 1 or marker not in agreeing
+        ]
+        """The markers that may contradict what we know of their payment: of years of history hardly any."""
 
     @property
     def unmarked_ids(self) -> list[str]:

@@ -11,6 +11,7 @@ from billing.core.coverage import CoverageProof
 from billing.core.event_text import EventAction
 from billing.core.outcomes import RemotePayment
 from billing.core.reconciling import LostCreate
+from billing.core.states import PaymentState
 from billing.cycle.context import Context
 from billing.cycle.observation import Observation
 from billing.errors import GatewayError
@@ -20,7 +21,8 @@ from billing.store.events import event, record
 from billing.store.tx import Tx
 
 _CHUNK = 1000
-_GROWTH = 8  # of the limit, from one reading to the next: all of them together cost little more than the last
+_GROWTH = 8  # of the limit, from one reading to the next
+_GROWTH_TO_ALL = 64  # where so much more is surely all of it, all is read at once
 _RECORDS_PER_GET = 100
 """So many records of a list cost about what a single get costs."""
 _EVER = datetime.min.replace(tzinfo=UTC)
@@ -31,6 +33,8 @@ class _Wanted:
     """From what limit on the list is read; `whole` asks for all of it, `lost` for what covers these."""
 
     limit: int
+    all: int
+    """What surely suffices for the whole list, as far as is known."""
     whole: bool
     lost: tuple[LostCreate, ...]
     first_look: bool
@@ -65,11 +69,12 @@ def _wanted(tx: Tx, ctx: Context) -> _Wanted | None:
     if not (unpaid or looks or doubted or first):
         return None
     whole = first or doubted
-    roomy = there + there // 4 + settings.page_size if whole else max(settings.page_size, 2 * unpaid)
+    everything = min(there + there // 4 + settings.page_size, _largest(ctx))
+    first_limit = everything if whole else min(max(settings.page_size, 2 * unpaid), _largest(ctx))
     # Whatever the list is read for, every unknown payment is judged by it: so it must reach them all. One
     # that is too short would take an earlier look's proof back, again and again.
     lost = tuple(map(remote_checks.lost_create, remote_checks.oldest_unknown(tx)))
-    return _Wanted(min(roomy, _largest(ctx)), whole, lost, not (unpaid or looks or doubted))
+    return _Wanted(first_limit, everything, whole, lost, not (unpaid or looks or doubted))
 
 
 def _largest(ctx: Context) -> int:
@@ -84,29 +89,56 @@ async def read_list(ctx: Context, wanted: _Wanted) -> Observation:
         asked_at = ctx.clock()
         remotes = await ctx.gateway.list(limit)
         with ctx.db.transaction() as tx:
-            proof = _proof(tx, ctx, remotes, limit, asked_at)
+            proof, agreeing = _proof(tx, ctx, remotes, limit, asked_at)
             identity.note_list(tx, len(remotes))
         enough = not wanted.whole and all(proof.covers(lost) for lost in wanted.lost)
         if enough or len(remotes) < limit or limit >= largest:
-            return Observation(asked_at, remotes, proof)
-        limit = min(limit * _GROWTH, largest)
-        del remotes, proof  # before the next ones come
+            return Observation(asked_at, remotes, proof, agreeing)
+        limit = wanted.all if limit < wanted.all <= limit * _GROWTH_TO_ALL else min(limit * _GROWTH, largest)
+        del remotes, proof, agreeing  # before the next ones come
 
 
 def _proof(
     tx: Tx, ctx: Context, remotes: Sequence[RemotePayment], limit: int, asked_at: datetime
-) -> CoverageProof:
+) -> tuple[CoverageProof, set[str]]:
+    """What the list proves, and the markers whose record is the one that stands for their payment."""
     quiet = timedelta(seconds=ctx.settings.reconcile.quiet_seconds)
     proof = CoverageProof(limit, asked_at, quiet, identity.longest_list(tx))
-    for start in range(0, len(remotes), _CHUNK):
-        chunk = remotes[start : start + _CHUNK]
+    agreeing: set[str] = set()
+    looked = remotes
+    if len(remotes) > _CHUNK and proof.may_be_whole(len(remotes)):
+        found = _all_agree(tx, remotes, asked_at - quiet)
+        if found is not None:
+            agreeing, looked = found, remotes[:_CHUNK]  # the beginning tells how they stand
+    for start in range(0, len(looked), _CHUNK):
+        chunk = looked[start : start + _CHUNK]
         known = remote_checks.known_remotes(tx, [remote.remote_id for remote in chunk])
         for remote in chunk:
             proof.show(remote, known.get(remote.remote_id))
-    shown = {remote.remote_id for remote in remotes}
-    for missing in remote_checks.live_but(tx, shown, asked_at - quiet):
-        proof.missing(missing)
-    return proof
+    proof.also_listed(len(remotes) - len(looked))
+    if looked is remotes and proof.knows_an_order:
+        shown = {remote.remote_id for remote in remotes}
+        for missing in remote_checks.live_but(tx, shown, asked_at - quiet):
+            proof.missing(missing)
+    return proof, agreeing
+
+
+def _all_agree(tx: Tx, remotes: Sequence[RemotePayment], made_before: datetime) -> set[str] | None:
+    """If a list shows all of ours that it must, each with its number: the markers that are as we know them.
+
+    That costs a tenth of judging the order in which they stand, which a whole list makes needless.
+    """
+    markers = {remote.remote_id: remote.marker for remote in remotes}
+    agreeing: set[str] = set()
+    for remote_id, marker, state, must_show in remote_checks.counted(tx, made_before):
+        if remote_id not in markers:
+            if must_show:
+                return None
+        elif markers[remote_id] != marker:
+            return None
+        elif state != PaymentState.VOID:
+            agreeing.add(marker)
+    return agreeing
 
 
 def _tell_unread(ctx: Context, wanted: _Wanted, error: GatewayError) -> None:

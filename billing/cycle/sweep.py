@@ -31,7 +31,7 @@ _UNPAID = (PaymentState.OPEN, PaymentState.UNCOLLECTIBLE)
 async def sweep(ctx: Context, seen: Observation) -> None:
     """Find what contradicts our rows: mark it, flag it, or delete it if it is a proved double."""
     with ctx.db.read() as tx:
-        standing = remote_checks.standing_for(tx, seen.by_marker)
+        standing = remote_checks.standing_for(tx, seen.in_question)
         rows = remote_checks.by_marker(tx, [each.marker for each in standing if _may_contradict(each, seen)])
         unpaid = [each.remote_id for each in seen.by_id.values() if each.status is RemoteStatus.UNPAID]
         paid = remote_checks.paid_among(tx, unpaid)
@@ -65,7 +65,7 @@ def _may_contradict(row: MarkedPayment, seen: Observation) -> bool:
 def forgotten(ctx: Context, seen: Observation) -> list[str]:
     """The markers of payments that exist at Mileston as ours, and were never sent by this database."""
     with ctx.db.read() as tx:
-        standing = remote_checks.standing_for(tx, seen.by_marker)
+        standing = remote_checks.standing_for(tx, seen.in_question)
         unsent = [row.marker for row in standing if row.attempts == 0 and row.remote_id is None]
         rows = remote_checks.by_marker(tx, unsent)
     return [

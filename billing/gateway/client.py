@@ -134,18 +134,21 @@ class Endpoint(Generic[F]):
         As many as the API sent: a record without a usable id is there with an empty one, so that
         the length still says whether the list was cut off at its limit.
         """
-        return await self.list_as(limit, lambda record: record)
+        return await self._listed(limit, lambda data: self._record(data, data))
 
-    async def list_as(self, limit: int, make: Callable[[Record[F]], T]) -> builtins.list[T]:
-        """The same, and of each record only what `make` makes of it, as the answer arrives."""
+    async def list_as(self, limit: int, names: Sequence[str], make: Callable[..., T]) -> builtins.list[T]:
+        """The same, and of each record only what `make(remote_id, *fields)` makes of these fields."""
+        read, id_field = self.resource.reader(names), self.resource.id_field
+        return await self._listed(limit, lambda data: make(usable_id(data.get(id_field)) or "", *read(data)))
+
+    async def _listed(self, limit: int, make: Callable[[dict[str, Any]], T]) -> builtins.list[T]:
         if limit < 1:
             raise ValueError("limit must be positive")
         call = self._prepared("list", "GET", f"?limit={limit}", extra_bytes=limit * _LIST_BYTES_PER_RECORD)
         made: builtins.list[T] = []
 
         def take(row: object) -> None:
-            record = self._record(row, row) if isinstance(row, dict) else self._record({}, {})
-            made.append(make(record))
+            made.append(make(row if isinstance(row, dict) else {}))
 
         listing = Listing(self.resource.data_key, take, _MOST_FOR_ONE * limit + _SPARE_RECORDS)
         reply = await self._made(call, f"limit {limit}", sink=listing.feed)

@@ -11,7 +11,8 @@ from ijson.utils import sendable_list
 from billing.gateway.faults import TooLarge
 
 _DEEPEST = 32  # no record is nested like this, and what builds it must not be made to recurse
-_STARTS, _ENDS = ("start_map", "start_array"), ("end_map", "end_array")
+_STARTS = ("start_map", "start_array")
+_NESTING = frozenset((*_STARTS, "end_map", "end_array"))
 
 
 class Malformed(Exception):
@@ -33,7 +34,7 @@ class Listing:
         self._depth, self._key = 0, ""
         self._inside = False
         self._stack: list[Any] = []
-        self._keys: list[str] = []
+        self._top: Any = None
         self._broken = False
         self.count = 0
         self.has_array = False
@@ -61,47 +62,54 @@ class Listing:
         self._events.clear()
 
     def _follow(self, events: Iterable[tuple[str, Any]]) -> None:
+        """Every value of every record comes through here: what is not needed for most stands elsewhere."""
+        top, key = self._top, self._key
         for kind, value in events:
-            if self._inside:
-                self._build(kind, value)
-            elif kind in _STARTS:
-                self._depth += 1
-                if kind == "start_array" and self._depth == 2 and self._key == self._array_key:
-                    self._broken |= self.has_array  # a second one: which would hold?
-                    self.has_array = self._inside = True
-            elif kind in _ENDS:
-                self._depth -= 1
-            elif self._depth == 1:
-                if kind == "map_key":
-                    self._key = value
-                elif self._key == "statusCode":
-                    self.status_code = value
+            if kind == "map_key":
+                key = value
+            elif kind in _NESTING:
+                top = self._nest(kind, key)
+            elif top.__class__ is dict:
+                top[key] = value
+            elif top is not None:
+                top.append(value)
+            elif self._inside:
+                self._hand_over(value)
+            elif self._depth == 1 and key == "statusCode":
+                self.status_code = value
+        self._top, self._key = top, key
 
-    def _build(self, kind: str, value: Any) -> None:
-        """One event within the array."""
+    def _nest(self, kind: str, key: str) -> Any:
+        """One level deeper or less deep; returns what is being built there, None around the records."""
+        if not self._inside:
+            self._depth += 1 if kind in _STARTS else -1
+            if kind == "start_array" and self._depth == 2 and key == self._array_key:
+                self._broken |= self.has_array  # a second one: which would hold?
+                self.has_array = self._inside = True
+            return None
         stack = self._stack
-        if kind == "map_key":
-            self._keys[-1] = value
-            return
         if kind in _STARTS:
-            stack.append({} if kind == "start_map" else [])
-            self._keys.append("")
+            new: Any = {} if kind == "start_map" else []
+            if stack and isinstance(stack[-1], dict):
+                stack[-1][key] = new
+            elif stack:
+                stack[-1].append(new)
+            stack.append(new)
             if len(stack) > _DEEPEST:
                 raise TooLarge
-            return
-        if kind in _ENDS:
-            if not stack:
-                self._inside = False
-                self._depth -= 1
-                return
-            value = stack.pop()
-            self._keys.pop()
+            return new
         if not stack:
-            self.count += 1
-            if self.count > self._most:
-                raise TooLarge
-            self._take(value)
-        elif isinstance(stack[-1], dict):
-            stack[-1][self._keys[-1]] = value
-        else:
-            stack[-1].append(value)
+            self._inside = False
+            self._depth -= 1
+            return None
+        built = stack.pop()
+        if stack:
+            return stack[-1]
+        self._hand_over(built)
+        return None
+
+    def _hand_over(self, element: Any) -> None:
+        self.count += 1
+        if self.count > self._most:
+            raise TooLarge
+        self._take(element)

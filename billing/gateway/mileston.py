@@ -5,8 +5,9 @@ from __future__ import annotations
 import builtins
 import ssl
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from types import TracebackType
+from typing import Any
 from urllib.parse import quote
 
 from billing.config.schema import Mileston
@@ -72,12 +73,11 @@ class MilestonGateway:
         """
         emails: dict[str, str] = {}
 
-        def made(record: Record[RecurringPayment]) -> RemotePayment:
+        def made(remote_id: str, name: str | None, email: str | None, *others: Any) -> RemotePayment:
             # A subscriber has many records, and one text will do for all of them.
-            shown = record.fields.subscriber_email or ""
-            return _as_payment(record, emails.setdefault(shown, shown))
+            return _payment(remote_id, name, emails.setdefault(email or "", email or ""), *others)
 
-        payments = await self._payments.list_as(limit, made)
+        payments = await self._payments.list_as(limit, _SHOWN, made)
         if any(payment.marker and not payment.remote_id for payment in payments):
             # Left out, it would count as absent; taken in, it could be neither read nor deleted.
             raise CallFailed(f"{reasons.LIST_CALL}: {reasons.OURS_WITHOUT_ID}")
@@ -138,14 +138,36 @@ class MilestonGateway:
         await self.close()
 
 
-def _as_payment(record: Record[RecurringPayment], email: str | None = None) -> RemotePayment:
-    shown = record.fields
+# In the order of what `_payment` takes.
+_SHOWN = (
+    "subscription_name",
+    "subscriber_email",
+    "amount_micros",
+    "payment_status",
+    "recurring_on",
+    "interval_days",
+)
+
+
+def _as_payment(record: Record[RecurringPayment]) -> RemotePayment:
+    return _payment(record.remote_id, *(getattr(record.fields, name) for name in _SHOWN))
+
+
+def _payment(
+    remote_id: str,
+    name: str | None,
+    email: str | None,
+    amount_micros: int | None,
+    status: str | None,
+    due_on: date | None,
+    interval_days: int | None,
+) -> RemotePayment:
     return RemotePayment(
-        remote_id=record.remote_id,
-        marker=find_marker(shown.subscription_name or ""),
-        amount_micros=shown.amount_micros,
-        email=(shown.subscriber_email or "") if email is None else email,
-        status=read_status(shown.payment_status),
-        due_on=shown.recurring_on,
-        interval_days=shown.interval_days,
+        remote_id=remote_id,
+        marker=find_marker(name or ""),
+        amount_micros=amount_micros,
+        email=email or "",
+        status=read_status(status),
+        due_on=due_on,
+        interval_days=interval_days,
     )

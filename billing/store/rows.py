@@ -185,6 +185,7 @@ class ListedPayment(UnpaidPayment, Protocol):
 class PaidPayment(PaymentRef, Protocol):
     """A payment that was booked as paid."""
 
+    state: str
     remote_id: str
     attention: str
     due_on: date

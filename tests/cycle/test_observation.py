@@ -48,8 +48,8 @@ def test_a_record_is_found_by_its_id_whether_or_not_it_is_ours() -> None:
 def test_all_records_of_one_marker_are_found_together() -> None:
     first, second, other = remote("r1", ONE), remote("r2", ONE, amount=9), remote("r3", OTHER)
     observation = seen(first, other, second)
-    assert observation.by_marker[ONE] == [first, second]
-    assert observation.by_marker[OTHER] == [other]
+    assert observation.by_marker[ONE] == (first, second)
+    assert observation.by_marker[OTHER] == (other,)
     assert observation.unmarked_ids == []
 
 

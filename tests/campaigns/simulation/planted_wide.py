@@ -11,7 +11,7 @@ from billing.app import runtime
 from billing.core.brakes import Brakes
 from billing.core.dunning import DunningDecision
 from billing.core.outcomes import RemoteStatus
-from billing.cycle import deliver, dun, reconcile
+from billing.cycle import deliver, dun, observe, reconcile
 from billing.cycle.report import Report
 from billing.gateway import mileston
 from billing.store.home import Home
@@ -91,6 +91,13 @@ PLANTED_WIDE = (
         | {"only": ("failovers",), "tempo": "weeks", "processes": 3, "restores": 8, "read_faults": 0.5}
         | {"steps": 14},
         first=94,
+    ),
+    Planted(
+        "reads a hundred records of years of history",
+        lambda: patch.object(observe, "_largest", lambda _ctx: 100),
+        "was charged twice",
+        {"only": ("long_history",)},
+        first=28,
     ),
     Planted(
         "takes everything for paid",

@@ -15,7 +15,6 @@ GATEWAY_RESETS = True
 """Whether the real client resets a connection that it gives up, so that nothing arrives later."""
 
 LATER = {
-    "long_history": "thousands of records belong to years of history (issue 13)",
     "clock_jumps": "nothing promised survives a jump yet: it needs the API's Date header as a second clock",
 }
 """Traits and oracles whose mending belongs to later work, and why; `--later NAME` switches one on."""
