@@ -2,7 +2,7 @@
 
 The path says how long an answer takes: `/ms50/recurring-payment/create` answers after 50 ms. Below
 `/from/FOLDER/FILE/recurring-payment` it lists and shows the records of a file, one a line, and what was
-created there. It runs until its standard input ends, so that it never outlives the benchmark.
+created there, as paid since. It runs until its standard input ends, so that it never outlives the benchmark.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class Api(asyncio.Protocol):
             )
             number = next(_numbers)
             if path.startswith(b"/from/"):
-                record = b'{"recurringPaymentId":"rp_%d","currentPaymentStatus":"unpaid",' % number + body[1:]
+                record = b'{"recurringPaymentId":"rp_%d",' % number + body[1:-1]
+                record += b',"currentPaymentStatus":"paid"}'
                 _records(_file_of(path))[b"rp_%d" % number] = record
             self._write(b"201 Created", start % number + body[1:] + b"}", _seconds(path))
         elif path == b"/stats":

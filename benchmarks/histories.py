@@ -55,8 +55,8 @@ def fill_history(url: str, subscriptions: int, due: int, months: int, unpaid: in
         db.close()
 
 
-def write_list(url: str, path: Path) -> int:
-    """The records of all payments, oldest first, one a line; how many."""
+def write_list(url: str, path: Path, *, paid_since: bool = False) -> int:
+    """The records of all payments, oldest first, one a line; how many. `paid_since`: all are paid by now."""
     db = Database(url)
     count = 0
     try:
@@ -71,7 +71,7 @@ def write_list(url: str, path: Path) -> int:
                     "subscriberEmail": row.email,
                     "recurringDate": f"{due:%Y-%m-%dT%H:%M:%S.000Z}",
                     "recurringInterval": 30,
-                    "currentPaymentStatus": "paid" if row.state == "paid" else "unpaid",
+                    "currentPaymentStatus": "paid" if paid_since or row.state == "paid" else "unpaid",
                 }
                 file.write(json.dumps(record) + "\n")
                 count += 1

@@ -23,8 +23,8 @@ from billing.store.tx import Tx
 _CHUNK = 1000
 _GROWTH = 8  # of the limit, from one reading to the next
 _GROWTH_TO_ALL = 64  # where so much more is surely all of it, all is read at once
-_RECORDS_PER_GET = 100
-"""So many records of a list cost about what a single get costs."""
+_RECORDS_PER_GET = 25
+"""So many records of a list cost about what a single get costs (`make bench ARGS="history"`)."""
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -57,7 +57,7 @@ async def observe(ctx: Context) -> None:
 
 def _wanted(tx: Tx, ctx: Context) -> _Wanted | None:
     settings = ctx.settings.reconcile
-    live = remote_checks.count_live(tx)
+    live = remote_checks.about_live(tx, settings.look_first_up_to)
     sending = payments.count_planned(tx, ctx.as_of) > 0 or subscriptions.is_any_due(tx, ctx.as_of)
     looks = remote_checks.look_is_due(tx, ctx.clock())
     doubted = restore.doubt(tx) is not None
@@ -68,9 +68,10 @@ def _wanted(tx: Tx, ctx: Context) -> _Wanted | None:
     first = sending and there <= settings.look_first_up_to
     if not (unpaid or looks or doubted or first):
         return None
-    whole = first or doubted
+    # For open payments, too, all of it: nobody knows where in the list they stand.
+    whole = first or doubted or unpaid > 0
     everything = min(there + there // 4 + settings.page_size, _largest(ctx))
-    first_limit = everything if whole else min(max(settings.page_size, 2 * unpaid), _largest(ctx))
+    first_limit = everything if whole else min(settings.page_size, everything)
     # Whatever the list is read for, every unknown payment is judged by it: so it must reach them all. One
     # that is too short would take an earlier look's proof back, again and again.
     lost = tuple(map(remote_checks.lost_create, remote_checks.oldest_unknown(tx)))

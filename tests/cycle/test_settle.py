@@ -95,7 +95,7 @@ def test_what_the_list_does_not_show_is_asked_for_one_by_one(tmp_path: Path) -> 
 def test_a_few_of_a_long_history_are_asked_for_without_the_list(tmp_path: Path) -> None:
     rig = three_open(tmp_path)
     with rig.db.transaction() as tx:
-        identity.note_list(tx, 301)
+        identity.note_list(tx, 76)
     rig.api.pay(rig.payment("cy").remote_id)
     rig.api.asked.clear()
 

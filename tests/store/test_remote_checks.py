@@ -108,7 +108,7 @@ def test_what_is_known_of_remote_records_by_their_ids(ledger: Ledger) -> None:
     assert set(known) == {"r-open", "r-paid", "r-void"}  # whatever became of it
     assert (known["r-open"].from_at, known["r-open"].by_at) == (NOW, NOW + MINUTE)
     assert [known[each].paid for each in ("r-open", "r-paid")] == [False, True]
-    assert read(ledger.db, remote_checks.count_live) == 4
+    assert read(ledger.db, remote_checks.about_live, 9) == 4
 
 
 def test_what_a_whole_list_must_show(ledger: Ledger) -> None:
