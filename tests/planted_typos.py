@@ -47,7 +47,7 @@ TYPOS = (
     Typo("billing/cycle/plan.py", '"was_next_period": decision', '"was_next_periods": decision'),
     # a column that is written
     Typo("billing/lifecycle/payments.py", "            paid_at=now,\n", "            payed_at=now,\n"),
-    Typo("billing/lifecycle/subscriptions.py", "        next_due_on=due,\n", "        next_due=due,\n"),
+    Typo("billing/lifecycle/pauses.py", "        next_due_on=due,\n", "        next_due=due,\n"),
     Typo("billing/cycle/deliver.py", '"sha256": mail.sha256', '"sha265": mail.sha256'),
 )
 

@@ -86,7 +86,8 @@ class SubscriptionRow:
     def contradiction(self) -> str | None:
         """The fault of a row whose dates can't hold together, or None; to be asked again after `keeping`."""
         if self.ends_on is not None and self.ends_on < self.starts_on:
-            return f"line {self.line}, column ends_on: {self.ends_on} is before starts_on {self.starts_on}"
+            place = f"line {self.line}, column ends_on" if self.line else "--ends-on"
+            return f"{place}: {self.ends_on} is before starts_on {self.starts_on}"
         return None
 
 

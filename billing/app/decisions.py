@@ -15,6 +15,7 @@ from billing.cycle.context import Gateway
 from billing.cycle.sweep import is_ours
 from billing.errors import UsageError
 from billing.lifecycle import notices as notice_verbs
+from billing.lifecycle import pauses
 from billing.lifecycle import payments as verbs
 from billing.lifecycle import subscriptions as subscription_verbs
 from billing.lifecycle.payments import Found
@@ -56,12 +57,12 @@ def find_payment(tx: Tx, payment_id: int) -> PaymentOfSubscription:
     return row
 
 
-def pause(db: Database, reference: str, now: datetime, reason: str) -> None:
+def pause(db: Database, reference: str, now: datetime, reason: str, until: date | None = None) -> None:
     """Nothing more is planned; payments that are not yet at Mileston are held."""
     with db.transaction() as tx:
         row = find_subscription(tx, reference)
         _require(row, SubscriptionStatus.ACTIVE)
-        _done(subscription_verbs.pause(tx, actor(), now, row, reason) is not None, row)
+        _done(pauses.pause(tx, actor(), now, row, reason, until=until) is not None, row)
 
 
 def resume(db: Database, reference: str, now: datetime, today: date, settings: Settings, reason: str) -> date:
@@ -69,7 +70,7 @@ def resume(db: Database, reference: str, now: datetime, today: date, settings: S
     with db.transaction() as tx:
         row = find_subscription(tx, reference)
         _require(row, SubscriptionStatus.PAUSED)
-        done = subscription_verbs.resume(tx, actor(), now, today, row, settings.reminders, reason)
+        done = pauses.resume(tx, actor(), now, today, row, settings.reminders, reason)
         assert done.next_due_on is not None  # it says so if no period is left
         return done.next_due_on
 
@@ -93,6 +94,23 @@ def cancel(
         if done is None:
             raise UsageError(f"{reference} changed meanwhile; look at it again")
         return done.last_day
+
+
+def undo_cancellation(
+    db: Database, reference: str, now: datetime, settings: Settings, reason: str
+) -> date | None:
+    """Take back a cancellation that has not happened yet; returns the next due date.
+
+    Raises UsageError if it was not going to end, or has ended.
+    """
+    with db.transaction() as tx:
+        row = find_subscription(tx, reference)
+        if row.status in (SubscriptionStatus.CANCELLED, SubscriptionStatus.ENDED):
+            anew = f"`billing subscriptions reactivate {reference}` lets it begin anew"
+            raise UsageError(f"{reference} is {row.status}; {anew}")
+        if row.cancel_on is None:
+            raise UsageError(f"{reference} is {row.status} and not cancelled; there is nothing to take back")
+        return subscription_verbs.undo_cancellation(tx, actor(), now, row, settings.reminders, reason)
 
 
 def release(

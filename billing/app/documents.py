@@ -93,6 +93,7 @@ def subscription_document(row: Subscription) -> Document:
         "address": written_address(row.address) or None,
         "status": row.status,
         "cancel_on": _text(row.cancel_on),
+        "paused_until": _text(row.paused_until),
         "next_due_on": _text(coming),
     }
 

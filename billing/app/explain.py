@@ -168,7 +168,8 @@ class _Case:
         if paused is not None:
             return f"A period began, but the subscription was paused at {self._time(paused.at)}{_by(paused)}."
         if self.row.status == SubscriptionStatus.PAUSED:
-            return "A period begins, but the subscription is paused; paused time is not billed."
+            until = f" until {self.row.paused_until}" if self.row.paused_until else ""
+            return f"A period begins, but the subscription is paused{until}; paused time is not billed."
         if self.row.status == SubscriptionStatus.CANCELLED:
             return "Nothing is due: the subscription is cancelled."
         if self.day > self.today:

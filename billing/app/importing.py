@@ -62,7 +62,7 @@ def import_csv(
     """
     faults: list[str] = []
     result = ImportResult()
-    rules = _rules(settings, now, allow)
+    rules = rules_of(settings, now, allow)
     newcomers: list[Known] = []
     try:
         with db.transaction() as tx:
@@ -94,14 +94,15 @@ def import_rows(
 ) -> ImportResult:
     """Upsert rows that are known to be good."""
     result = ImportResult()
-    rules = _rules(settings, now, Permissions())
+    rules = rules_of(settings, now, Permissions())
     with db.transaction() as tx:
         for batch in _batches(rows):
             _put(tx, batch, rules, now, actor, result, [])
     return result
 
 
-def _rules(settings: Settings, now: datetime, allow: Permissions) -> Rules:
+def rules_of(settings: Settings, now: datetime, allow: Permissions) -> Rules:
+    """What terms are judged by today."""
     today = now.astimezone(ZoneInfo(settings.business.timezone)).date()
     return Rules(today, settings.reminders, settings.cycle.catch_up_limit, allow.overlap)
 

@@ -9,6 +9,7 @@ import typer
 
 from billing import __version__
 from billing.cli import (
+    agreements,
     daemon,
     exports,
     man,
@@ -38,6 +39,7 @@ app.add_typer(sandbox.app, name="sandbox")
 runs.register(app)
 daemon.register(app)
 system.register(app)
+agreements.register(subscriptions.app)
 exports.register(app, subscriptions.app, payments.app)
 man.register(app)
 

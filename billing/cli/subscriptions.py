@@ -1,4 +1,4 @@
-"""`billing subscriptions`: import, list, show, pause, resume, cancel."""
+"""`billing subscriptions`: import, list, show, pause, resume, cancel; `agreements` adds the others."""
 
 from __future__ import annotations
 
@@ -136,14 +136,27 @@ def show(reference: ReferenceArgument, config: ConfigOption = None, json: JsonOp
 
 
 @app.command()
-def pause(reference: ReferenceArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
-    """Stop billing until resumed; paused time is not billed."""
+def pause(
+    reference: ReferenceArgument,
+    config: ConfigOption = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="The day on which it goes on by itself.")
+    ] = None,
+    reason: ReasonOption = "",
+) -> None:
+    """Stop billing until resumed, or until a day; paused time is not billed."""
     from billing.app import decisions
-    from billing.app.runtime import utc_now
+    from billing.app.runtime import business_date, utc_now
+    from billing.errors import UsageError
 
-    with store(config) as (_, db):
-        decisions.pause(db, reference, utc_now(), reason)
-    print(f"{reference} is paused until you resume it")
+    day = parse_date(until) if until is not None else None
+    with store(config) as (loaded, db):
+        now = utc_now()
+        today = business_date(loaded, now)
+        if day is not None and day <= today:
+            raise UsageError(f"--until {day}: that day has come already; today is {today}")
+        decisions.pause(db, reference, now, reason, day)
+    print(f"{reference} is paused until {day or 'you resume it'}")
 
 
 @app.command()
@@ -166,13 +179,25 @@ def cancel(
     at_period_end: Annotated[
         bool, typer.Option("--at-period-end", help="End it when the current period ends, not today.")
     ] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Take back a cancellation at a period's end that is still to come.")
+    ] = False,
     reason: ReasonOption = "",
 ) -> None:
-    """End a subscription permanently."""
+    """End a subscription, or take its end back."""
     from billing.app import decisions
     from billing.app.runtime import business_date, utc_now
 
+    if undo and at_period_end:
+        raise typer.BadParameter("--undo takes a cancellation back; it can't come with --at-period-end")
     with store(config) as (loaded, db):
         now = utc_now()
+        if undo:
+            due = decisions.undo_cancellation(db, reference, now, loaded.settings, reason)
+            print(
+                f"{reference} goes on; "
+                + (f"its next payment is due on {due}" if due else "no period is left")
+            )
+            return
         last = decisions.cancel(db, reference, now, business_date(loaded, now), reason, at_period_end)
     print(f"{reference} is cancelled; its last day is {last}")

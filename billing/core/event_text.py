@@ -15,6 +15,8 @@ class EventAction(StrEnum):
     SUBSCRIPTION_RESUMED = "subscription_resumed"
     SUBSCRIPTION_CANCELLED = "subscription_cancelled"
     SUBSCRIPTION_ENDED = "subscription_ended"
+    CANCELLATION_UNDONE = "cancellation_undone"
+    SUBSCRIPTION_REACTIVATED = "subscription_reactivated"
     # payments on their way to Mileston
     PLANNED = "planned"
     HELD = "held"
@@ -65,6 +67,8 @@ SENTENCES: dict[EventAction, str] = {
     _A.SUBSCRIPTION_RESUMED: "the subscription was resumed: {detail}",
     _A.SUBSCRIPTION_CANCELLED: "the subscription was cancelled: {detail}",
     _A.SUBSCRIPTION_ENDED: "the subscription ended: {detail}",
+    _A.CANCELLATION_UNDONE: "the cancellation was taken back: {detail}",
+    _A.SUBSCRIPTION_REACTIVATED: "the subscription began anew: {detail}",
     _A.PLANNED: "{it} was planned, {detail}",
     _A.HELD: "{it} was held: {detail}",
     _A.RELEASED: "{it} was released: {detail}",

@@ -29,7 +29,7 @@ from billing.cycle.context import Context
 from billing.cycle.settle import apply_looks, unclear
 from billing.cycle.submit import submit
 from billing.errors import GatewayError
-from billing.lifecycle import dunning, notices
+from billing.lifecycle import dunning, notices, pauses
 from billing.lifecycle import subscriptions as lifecycle
 from billing.store import overdue, remote_checks, subscriptions
 from billing.store.events import about_payment, record
@@ -205,7 +205,7 @@ def _final(tx: Tx, ctx: Context, steps: list[_Step]) -> bool:
     if subscription.status != SubscriptionStatus.ACTIVE or subscription.cancel_on is not None:
         return False
     if action is FinalAction.PAUSE:
-        queued = lifecycle.pause(tx, ctx.actor, now, subscription, _WHY, lead.row) or 0
+        queued = pauses.pause(tx, ctx.actor, now, subscription, _WHY, lead.row) or 0
         dunning.note_pause(tx, [step.row.id for step in done])
     elif action is FinalAction.CANCEL:
         cancelled = lifecycle.cancel(tx, ctx.actor, now, ctx.as_of, subscription, _WHY, lead.row)

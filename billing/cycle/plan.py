@@ -19,6 +19,7 @@ from billing.cycle.reconcile import count_unknown, judge_all, look_for_forgotten
 from billing.cycle.sweep import forgotten, note_lookalikes
 from billing.lifecycle import payments
 from billing.lifecycle import subscriptions as lifecycle
+from billing.lifecycle.pauses import end_pauses
 from billing.lifecycle.payments import NewPayment
 from billing.store import subscriptions
 from billing.store.identity import restored_on
@@ -34,6 +35,7 @@ _RESTORED = f"{reasons.FROM_BACKUP}: {reasons.MAY_EXIST}"
 
 async def plan(ctx: Context) -> None:
     """Page by page: insert the payments of due periods and advance the schedule, in one transaction."""
+    _end_pauses(ctx)
     planned = 0
     page = _PAGE if ctx.exclusive else _SHARED_PAGE
     patience = _PATIENCE
@@ -61,6 +63,16 @@ async def plan(ctx: Context) -> None:
             look_for_forgotten(ctx, forgotten(ctx, ctx.observation))
             judge_all(ctx, ctx.observation)
     count_unknown(ctx)
+
+
+def _end_pauses(ctx: Context) -> None:
+    """Pauses that were to last until today are over before anything is planned."""
+    while True:
+        with ctx.db.transaction() as tx:
+            over = end_pauses(tx, ctx.actor, ctx.clock(), ctx.as_of, ctx.settings.reminders)
+        ctx.report.notices_queued += sum(each.notices_queued for each in over)
+        if not over:
+            return
 
 
 def _is_any_due(ctx: Context) -> bool:

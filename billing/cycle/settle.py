@@ -15,7 +15,7 @@ from billing.cycle.context import Context
 from billing.errors import GatewayError
 from billing.lifecycle import payments as lifecycle
 from billing.lifecycle import remote_ids
-from billing.lifecycle.subscriptions import end_paid_pauses
+from billing.lifecycle.pauses import end_paid_pauses
 from billing.store import remote_checks
 from billing.store.rows import ListedPayment, UnpaidPayment
 from billing.store.tx import Tx

@@ -30,6 +30,13 @@ PERHAPS_SENT = '{"perhaps_sent": true}'
 """The facts of a notice that another copy of this database may have sent already."""
 
 
+def is_waiting(tx: Tx, kind: NoticeKind, subscription_id: int) -> bool:
+    """Whether a notice of this kind has not gone out yet, nor been tried."""
+    waiting = (_N.subscription_id == subscription_id) & (_N.kind == kind) & (_N.tries == 0)
+    query = select(_N.id).where(waiting, _N.state == NoticeState.QUEUED.value).limit(1)
+    return tx.execute(query).first() is not None
+
+
 class NewNotice(TypedDict):
     """A notice about to be queued; `new_notice` makes it."""
 

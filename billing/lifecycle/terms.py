@@ -139,7 +139,7 @@ def put(tx: Tx, actor: str, now: datetime, batch: Sequence[Agreement], rules: Ru
         old = known.get(row.reference)
         begins = _begin(row, old, charged.get(old.id) if old is not None else None, rules)
         if begins.refusal is not None:
-            done.faults.append(f"{place_of(row)}, column bill_from: {begins.refusal}")
+            done.faults.append(f"{place_of(row)}: {begins.refusal}")
             continue
         new = _stored(row, old, begins.n, rules.reminders, now)
         if old is None:
@@ -174,7 +174,8 @@ def _repriced(tx: Tx, actor: str, now: datetime, old: Subscription, row: Agreeme
 
 
 def place_of(row: Agreement) -> str:
-    return f"line {row.line}"
+    """Where `bill_from` was written: in a file, or with a command."""
+    return f"line {row.line}, column bill_from" if row.line else "--bill-from"
 
 
 def _told(

@@ -93,6 +93,13 @@ class Subscription(SQLModel, table=True):
             postgresql_where=text("paused_by <> ''"),
         ),
         Index(
+            "ix_subscriptions_paused_until",
+            "paused_until",
+            "id",
+            sqlite_where=text("paused_until IS NOT NULL"),
+            postgresql_where=text("paused_until IS NOT NULL"),
+        ),
+        Index(
             "ix_subscriptions_remind",
             "next_remind_on",
             "id",
@@ -121,6 +128,8 @@ class Subscription(SQLModel, table=True):
     status: str = SubscriptionStatus.ACTIVE.value
     paused_by: str = Field(default="", sa_column=_text_column("paused_by"))
     """`dunning` for a pause that ends when what led to it is paid; else a person's own."""
+    paused_until: date | None = None
+    """The day on which a pause ends by itself; None: when somebody says so."""
     resumed_on: date | None = None
     """The day on which the last pause ended: no period that begins before it is billed, whatever changes."""
     cancel_on: date | None = None

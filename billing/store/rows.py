@@ -264,6 +264,7 @@ class Subscription(Calendar, Protocol):
     address: str
     status: str
     paused_by: str
+    paused_until: date | None
     resumed_on: date | None
     next_period: int
     next_due_on: date | None

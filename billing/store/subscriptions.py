@@ -89,6 +89,13 @@ def find(tx: Tx, reference: str) -> Subscription | None:
     return cast("Subscription | None", tx.execute(query).first())
 
 
+def over_pauses(tx: Tx, today: date, limit: int = 500) -> list[Subscription]:
+    """Paused ones whose pause was to end by `today`, locked, without those that another worker holds."""
+    over = (_S.status == SubscriptionStatus.PAUSED.value) & (_S.paused_until <= today)
+    query = select(subscriptions).where(over).order_by(_S.paused_until, _S.id).limit(limit)
+    return cast("list[Subscription]", list(tx.execute(query.with_for_update(skip_locked=True))))
+
+
 def get(tx: Tx, subscription_id: int) -> Subscription:
     """The subscription of a payment or notice, locked in a transaction."""
     query = select(subscriptions).where(_S.id == subscription_id).with_for_update()

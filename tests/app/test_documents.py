@@ -135,6 +135,7 @@ def test_a_subscription_bears_the_names_of_the_files_columns(db: Database) -> No
         "address": "12 Harbour Road | Bristol",
         "status": "active",
         "cancel_on": None,
+        "paused_until": None,
         "next_due_on": "2026-02-01",
     }
 

@@ -9,8 +9,7 @@ import pytest
 
 from billing.config import Settings
 from billing.core.reasons import HELD_BACK
-from billing.lifecycle import dunning
-from billing.lifecycle import subscriptions as subscription_verbs
+from billing.lifecycle import dunning, pauses
 from billing.store.connection import Database
 from tests.support.databases import NOW, TODAY, a_payment, a_subscription
 from tests.support.written import Logged, log_of, outbox_of, payment_of, subscription_of
@@ -53,7 +52,7 @@ def test_a_pause_ends_when_all_that_led_to_it_is_paid(
         )
     a_payment(db, subscription, TODAY + 5 * DAY, state="uncollectible", remote_id="r5")  # of an earlier time
     with db.transaction() as tx:
-        found = subscription_verbs.end_paid_pauses(tx, ACTOR, LATER, TODAY, [subscription], REMINDERS)
+        found = pauses.end_paid_pauses(tx, ACTOR, LATER, TODAY, [subscription], REMINDERS)
     assert bool(found) is ends
     assert subscription_of(db).status == ("active" if ends else status)
     assert len(outbox_of(db)) == ends
@@ -63,7 +62,7 @@ def test_where_no_period_is_left_it_has_ended(db: Database) -> None:
     subscription = a_subscription(db, status="paused", paused_by="dunning", ends_on=TODAY)
     a_payment(db, subscription, state="paid", remote_id="r", paid_at=NOW, led_to_pause=1)
     with db.transaction() as tx:
-        found = subscription_verbs.end_paid_pauses(tx, ACTOR, LATER, TODAY + DAY, [subscription], REMINDERS)
+        found = pauses.end_paid_pauses(tx, ACTOR, LATER, TODAY + DAY, [subscription], REMINDERS)
     assert [(each.next_due_on, each.notices_queued) for each in found] == [(None, 0)]
     assert (subscription_of(db).status, subscription_of(db).paused_by) == ("ended", "")
 
@@ -83,7 +82,7 @@ def test_what_was_held_back_goes_on_if_it_covers_the_day_and_is_void_if_it_is_ov
     )
     row = subscription_of(db)
     with db.transaction() as tx:
-        done = subscription_verbs.resume(tx, ACTOR, LATER, TODAY, row, REMINDERS, "paid")
+        done = pauses.resume(tx, ACTOR, LATER, TODAY, row, REMINDERS, "paid")
     assert done.released == 1
     states = [payment_of(db, each).state for each in (over, covering, others)]
     assert states == ["void", "planned", "held"]

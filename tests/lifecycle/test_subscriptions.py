@@ -10,6 +10,7 @@ import pytest
 from billing.config import Settings
 from billing.core.states import SubscriptionStatus
 from billing.errors import UsageError
+from billing.lifecycle import pauses
 from billing.lifecycle import subscriptions as verbs
 from billing.lifecycle.subscriptions import Advance, Cancelled
 from billing.store.connection import Database
@@ -37,12 +38,12 @@ BILLED: dict[str, Any] = {"next_period": 1, "next_due_on": NEXT_DUE, "next_remin
 Verb = Callable[[Tx, Any], object]
 VERBS: dict[str, tuple[Verb, tuple[str, ...], str]] = {
     "pause": (
-        lambda tx, row: verbs.pause(tx, ACTOR, LATER, row, "on leave"),
+        lambda tx, row: pauses.pause(tx, ACTOR, LATER, row, "on leave"),
         ("active",),
         "subscription_paused",
     ),
     "resume": (
-        lambda tx, row: verbs.resume(tx, ACTOR, LATER, TODAY, row, REMINDERS, "back"),
+        lambda tx, row: pauses.resume(tx, ACTOR, LATER, TODAY, row, REMINDERS, "back"),
         ("paused",),
         "subscription_resumed",
     ),
@@ -129,7 +130,7 @@ def test_a_pause_for_an_unpaid_payment_is_told_as_that_payments(db: Database) ->
     row = read_subscription(db)
     unpaid = payment_of(db, a_payment(db, row.id, state="uncollectible"))
     with db.transaction() as tx:
-        assert verbs.pause(tx, "run:1", LATER, row, "unpaid", unpaid) == 1
+        assert pauses.pause(tx, "run:1", LATER, row, "unpaid", unpaid) == 1
     assert outbox_of(db) == [("subscription_paused", f"subscription_paused.acme.{TODAY}", unpaid.id)]
 
 
@@ -147,7 +148,7 @@ def test_after_a_pause_the_schedule_goes_on_from_the_next_due_date(
 ) -> None:
     row = read_subscription(db, "paused", next_remind_on=None)
     with db.transaction() as tx:
-        due = verbs.resume(tx, ACTOR, LATER, today, row, REMINDERS, "back").next_due_on
+        due = pauses.resume(tx, ACTOR, LATER, today, row, REMINDERS, "back").next_due_on
     after = subscription_of(db)
     assert (after.status, after.next_period, after.next_due_on) == ("active", period, due)
     assert due == date.fromisoformat(due_on)
@@ -159,7 +160,7 @@ def test_after_a_pause_the_schedule_goes_on_from_the_next_due_date(
 def test_a_resumption_without_a_reason_says_when_it_goes_on(db: Database) -> None:
     row = read_subscription(db, "paused")
     with db.transaction() as tx:
-        verbs.resume(tx, ACTOR, LATER, TODAY, row, REMINDERS, "")
+        pauses.resume(tx, ACTOR, LATER, TODAY, row, REMINDERS, "")
     assert log_of(db)[0].detail == f"next due {NEXT_DUE}"
 
 

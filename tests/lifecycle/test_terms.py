@@ -257,7 +257,7 @@ def test_a_period_inside_charged_days_is_refused_and_the_others_of_the_batch_are
     assert done.added == ["new"]
     (fault,) = done.faults
     assert fault.startswith("line 7, column bill_from: ")
-    assert place_of(again) == "line 7"
+    assert place_of(again) == "line 7, column bill_from"
     assert subscription_of(db) == before
     assert lines_of(db) == []
 
