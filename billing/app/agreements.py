@@ -14,10 +14,12 @@ from billing.config import Settings
 from billing.core.fields import read_field
 from billing.core.likeness import Known, similar
 from billing.core.money import format_amount
+from billing.core.price_notice import changes_terms, holds_from, rises
 from billing.core.states import SubscriptionStatus
+from billing.core.terms_change import changes, next_charge
 from billing.errors import BillingError, ImportRejected, UsageError
 from billing.lifecycle import subscriptions as verbs
-from billing.lifecycle import terms
+from billing.lifecycle import terms, versions
 from billing.store import payments, subscriptions
 from billing.store.connection import Database
 from billing.store.rows import Subscription
@@ -25,6 +27,8 @@ from billing.store.subscriptions import terms_of
 from billing.store.tx import Tx
 
 _TEXTS = ("company", "tax_id", "address")
+_BILLED = ("plan", "amount", "interval", "starts_on", "bill_from", "ends_on")
+"""The fields that say what is charged when; the others are of a person."""
 _DAY = timedelta(days=1)
 
 
@@ -100,18 +104,83 @@ def add(desk: Desk, reference: str, cells: Mapping[str, str]) -> Agreed:
     return _done(desk, row.reference, act)
 
 
-def change(desk: Desk, reference: str, cells: Mapping[str, str]) -> Agreed:
+def change(desk: Desk, reference: str, cells: Mapping[str, str], wanted: date | None = None) -> Agreed:
     """New terms for a known one, from its next charge on; what `cells` does not name keeps its value.
 
-    Raises ImportRejected with every fault, UsageError if there is no such subscription.
+    They wait for the due date on or after `wanted`, and a higher price for the one that is at least
+    `reminders.price_change_days` away. Raises ImportRejected with every fault, UsageError if there is no such
+    subscription.
     """
     values = _values(cells, desk.allow)
 
     def act(tx: Tx) -> terms.Put:
-        row = _of(find_subscription(tx, reference))
-        return _put(tx, desk, replace(row, **values))
+        known = find_subscription(tx, reference)
+        before = _of(known)
+        after = replace(before, **values)
+        if after.interval != before.interval and "starts_on" not in values:
+            after = replace(after, starts_on=_renewal(tx, known))
+        day = _day_of_change(desk, known, before, after, wanted)
+        if day is None:
+            done = _put(tx, desk, after)
+            due = find_subscription(tx, reference).next_due_on
+            if due is not None and known.status == SubscriptionStatus.ACTIVE:
+                versions.tell(tx, desk.now, known, _billed(after), due)
+            return done
+        if after.interval != before.interval and "starts_on" not in values:
+            after = replace(after, starts_on=day)
+        return _put_off(tx, desk, known, before, after, day)
 
     return _done(desk, reference, act)
+
+
+def _renewal(tx: Tx, known: Subscription) -> date:
+    """Where a new calendar begins if nobody says so: with the next charge, so that no day is free."""
+    charged = payments.charged_through(tx, [known.id]).get(known.id)
+    return charged + _DAY if charged is not None else known.next_due_on or known.anchor_on
+
+
+def _day_of_change(
+    desk: Desk, known: Subscription, before: SubscriptionRow, after: SubscriptionRow, wanted: date | None
+) -> date | None:
+    """The due date that changed terms have to wait for; None if they hold with the next charge."""
+    old, new = terms.shown(before), terms.shown(after)
+    if not changes_terms(old, new) or known.status == SubscriptionStatus.CANCELLED:
+        return None
+    days = desk.settings.reminders.price_change_days if rises(old, new) else 0
+    try:
+        return holds_from(terms_of(known), known.next_due_on, desk.today, wanted, days)
+    except LookupError as error:
+        raise UsageError(f"{known.reference} can't be changed: {error}") from None
+
+
+def _put_off(
+    tx: Tx, desk: Desk, known: Subscription, before: SubscriptionRow, after: SubscriptionRow, day: date
+) -> terms.Put:
+    """What is personal changes at once; the terms wait for their day, and the subscriber is told."""
+    if fault := after.contradiction():
+        raise ImportRejected([fault])
+    personal = replace(after, **{name: getattr(before, name) for name in _BILLED})
+    done = _put(tx, desk, personal)
+    differing = changes(terms.shown(personal), terms.shown(after))
+    detail = "; ".join(map(str, differing))
+    versions.wait(tx, actor(), desk.now, known, _billed(after), day, detail)
+    versions.tell(tx, desk.now, known, _billed(after), day)
+    soon = next_charge(terms.shown(before), terms_of(known), known.next_period, desk.today)
+    done.told.append(f"{known.reference}: from {day} on: {detail}; until then nothing changes; {soon}")
+    done.changed = [known.reference]
+    return done
+
+
+def _billed(row: SubscriptionRow) -> versions.Billed:
+    return {
+        "plan": row.plan,
+        "amount_micros": row.amount,
+        "interval_count": row.interval.count,
+        "interval_unit": row.interval.unit.value,
+        "anchor_on": row.starts_on,
+        "bill_from": row.bill_from,
+        "ends_on": row.ends_on,
+    }
 
 
 def reactivate(desk: Desk, reference: str, starts_on: date | None, reason: str) -> Agreed:

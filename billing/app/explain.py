@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing.app.decisions import find_subscription
+from billing.app.terms_told import agreed
 from billing.config import Config
 from billing.core.dunning import DunningPolicy
 from billing.core.event_text import sentence_of
@@ -22,6 +23,7 @@ from billing.core.reminders import offsets_for
 from billing.core.schedule import Terms
 from billing.core.states import NoticeKind, PaymentState, SubscriptionStatus
 from billing.cycle.dun import policy_for
+from billing.lifecycle import versions
 from billing.store import events, notices, payments, runs
 from billing.store.rows import Attempt, Event, ListedNotice, PaymentOfSubscription, Subscription
 from billing.store.subscriptions import terms_of
@@ -37,6 +39,7 @@ class Explanation:
     reference: str
     day: date
     zone: str
+    terms: tuple[str, ...]
     billing: tuple[str, ...]
     reminders: tuple[str, ...]
     dunning: tuple[str, ...]
@@ -47,6 +50,7 @@ class Explanation:
             "reference": self.reference,
             "date": self.day.isoformat(),
             "timezone": self.zone,
+            "terms": list(self.terms),
             "billing": list(self.billing),
             "reminders": list(self.reminders),
             "dunning": list(self.dunning),
@@ -56,11 +60,13 @@ class Explanation:
 
 def explain(tx: Tx, config: Config, reference: str, day: date, today: date) -> Explanation:
     """Raises `UsageError` with the nearest references if there is no such subscription."""
-    case = _Case(tx, config, find_subscription(tx, reference), day, today)
+    row = find_subscription(tx, reference)
+    case = _Case(tx, config, row, day, today)
     return Explanation(
         reference,
         day,
         config.settings.business.timezone,
+        tuple(agreed(row, versions.of(tx, row.id), day, config.zone)),
         tuple(case.billing()),
         tuple(case.reminders()),
         tuple(case.dunning()),

@@ -114,12 +114,19 @@ def change(
     company: Company = None,
     tax_id: TaxId = None,
     address: Address = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="DATE", help="Hold from the first due date on or after this day."),
+    ] = None,
     config: ConfigOption = None,
     allow_overlap: AllowOverlap = False,
     dry_run: DryRun = False,
     json: JsonOption = False,
 ) -> None:
-    """Change an agreement from its next charge on; what is not named stays. "" empties an optional one."""
+    """Change an agreement from its next charge on, or a later one; what is not named stays.
+
+    A higher price waits until it was told reminders.price_change_days before. "" empties an optional field.
+    """
     from billing.app import agreements
 
     cells = _given(
@@ -137,10 +144,15 @@ def change(
         tax_id=tax_id,
         address=address,
     )
+    day = parse_date(from_) if from_ is not None else None
     if not cells:
         raise typer.BadParameter("name what changes, for example --amount 29.90")
     _at_the_desk(
-        config, lambda desk: agreements.change(desk, reference, cells), (False, allow_overlap), dry_run, json
+        config,
+        lambda desk: agreements.change(desk, reference, cells, day),
+        (False, allow_overlap),
+        dry_run,
+        json,
     )
 
 

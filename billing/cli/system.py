@@ -178,6 +178,7 @@ def explain(
         return
     print(f"{found.reference} on {found.day}, {day_from(found.day, today)} (times are in {found.zone})")
     topics = (
+        ("Terms", found.terms),
         ("Billing", found.billing),
         ("Reminders", found.reminders),
         ("Dunning", found.dunning),

@@ -238,6 +238,8 @@ class Reconcile(Section):
 
 class Reminders(Section):
     days_before: Days = [7, 3, 1]
+    price_change_days: Annotated[int, Field(ge=0, le=3660)] = 30
+    """So long before it is asked, a higher price is told; until then the old one holds."""
     yearly_days_before: Days = [30, 7]
     """For intervals of a year or more."""
 

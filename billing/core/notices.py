@@ -40,7 +40,8 @@ class NoticeFacts:
     first. `thread` is the same for all notices of one payment. `final_on` and `final_action` say what dunning
     will do if the payment stays unpaid, and only what it still can; `last_day` is the last day that is paid
     for when a subscription was cancelled. `resumes_when_paid` is whether a pause ends by itself once what is
-    open is paid. `company`, `tax_id` and `address` are the buyer's; an address has lines.
+    open is paid. `old_amount_micros` and `old_plan` are what was agreed before terms changed, None and ''
+    if that stays. `company`, `tax_id` and `address` are the buyer's; an address has lines.
     """
 
     kind: NoticeKind
@@ -75,6 +76,8 @@ class NoticeFacts:
     tax_id: str = ""
     address: str = ""
     wallet_address: str = ""
+    old_amount_micros: int | None = None
+    old_plan: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class NoticeKind(StrEnum):
     SUBSCRIPTION_PAUSED = "subscription_paused"
     SUBSCRIPTION_RESUMED = "subscription_resumed"
     SUBSCRIPTION_CANCELLED = "subscription_cancelled"
+    TERMS_CHANGED = "terms_changed"
     RUN_DIGEST = "run_digest"
 
 

@@ -41,6 +41,8 @@ def no_longer_holds(row: NoticeWithRows, today: date) -> str:
         return f"the subscription is {row.status} now"
     if kind is _K.SUBSCRIPTION_CANCELLED:
         return _why_not_cancelled(row)
+    if kind is _K.TERMS_CHANGED and row.status not in (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED):
+        return f"the subscription is {row.status}"
     return ""
 
 
@@ -92,8 +94,8 @@ def facts_for(
         to_name=row.name,
         locale=row.locale,
         reference=row.reference,
-        plan=row.plan,
-        amount_micros=row.amount_micros or row.current_amount_micros,
+        plan=facts.get("plan", row.plan),
+        amount_micros=facts.get("amount") or row.amount_micros or row.current_amount_micros,
         thread=f"{row.reference}/{row.due_on}",
         due_on=row.due_on,
         period_start=start,
@@ -118,6 +120,8 @@ def facts_for(
         company=row.company,
         tax_id=row.tax_id,
         address=row.address,
+        old_amount_micros=facts.get("old_amount"),
+        old_plan=facts.get("old_plan", ""),
         wallet_address=row.wallet_address or "",
     )
 

@@ -21,6 +21,8 @@ from billing.lifecycle import payments
 from billing.lifecycle import subscriptions as lifecycle
 from billing.lifecycle.pauses import end_pauses
 from billing.lifecycle.payments import NewPayment
+from billing.lifecycle.terms import Rules
+from billing.lifecycle.waiting import come_to_hold
 from billing.store import subscriptions
 from billing.store.identity import restored_on
 from billing.store.rows import DueSubscription, Subscription
@@ -36,6 +38,7 @@ _RESTORED = f"{reasons.FROM_BACKUP}: {reasons.MAY_EXIST}"
 async def plan(ctx: Context) -> None:
     """Page by page: insert the payments of due periods and advance the schedule, in one transaction."""
     _end_pauses(ctx)
+    _let_terms_hold(ctx)
     planned = 0
     page = _PAGE if ctx.exclusive else _SHARED_PAGE
     patience = _PATIENCE
@@ -48,7 +51,7 @@ async def plan(ctx: Context) -> None:
             planned += _plan_page(tx, ctx, rows, stopping)
         ctx.checkpoint("plan.committed")
         ctx.progress("plan", planned, planned)
-        if len(rows) == page:
+        if len(rows) == page or _let_terms_hold(ctx):
             continue
         # What is due and locked is being planned by another worker: submit shares that, so wait for
         # its commit, but not for long: it may have been suspended in the middle of it.
@@ -75,6 +78,14 @@ def _end_pauses(ctx: Context) -> None:
             return
 
 
+def _let_terms_hold(ctx: Context) -> bool:
+    """Terms that waited hold as soon as what is due next is theirs: whether any do so only now."""
+    settings = ctx.settings
+    rules = Rules(ctx.as_of, settings.reminders, settings.cycle.catch_up_limit)
+    with ctx.db.transaction() as tx:
+        return come_to_hold(tx, ctx.actor, ctx.clock(), rules) > 0
+
+
 def _is_any_due(ctx: Context) -> bool:
     with ctx.db.read() as connection:
         return subscriptions.is_any_due(connection, ctx.as_of)
@@ -93,7 +104,10 @@ class Decision:
 def decide(row: Subscription, settings: Settings, today: date) -> Decision:
     """Which periods of a due subscription are charged, and when it comes up next; pure."""
     terms = subscriptions.terms_of(row)
-    found = plan_periods(terms, row.next_period, today, settings.cycle.catch_up_limit)
+    through = today
+    if row.change_on is not None and row.next_due_on is not None and row.next_due_on < row.change_on:
+        through = min(today, row.change_on - timedelta(days=1))  # the others are of the terms that wait
+    found = plan_periods(terms, row.next_period, through, settings.cycle.catch_up_limit)
     status = row.status
     if row.cancel_on is not None:
         if found.next_due_on is None and today < row.cancel_on:

@@ -37,6 +37,13 @@ def is_waiting(tx: Tx, kind: NoticeKind, subscription_id: int) -> bool:
     return tx.execute(query).first() is not None
 
 
+def withdraw(tx: Tx, kind: NoticeKind, subscription_ids: Sequence[int]) -> None:
+    """What was to be told, and has not been tried yet, is no longer true."""
+    untold = _N.subscription_id.in_(subscription_ids) & (_N.kind == kind) & (_N.tries == 0)
+    queued = untold & (_N.state == NoticeState.QUEUED.value)
+    tx.execute(update(notices).where(queued).values(state=NoticeState.SUPERSEDED.value))
+
+
 class NewNotice(TypedDict):
     """A notice about to be queued; `new_notice` makes it."""
 

@@ -29,9 +29,19 @@ class _Priced(PaymentInState, Protocol):
     def due_on(self) -> date: ...
 
 
-def reprice(tx: Tx, actor: str, now: datetime, subscription_id: int, amount_micros: int) -> list[str]:
-    """A new price is agreed; returns a sentence for each payment that takes it."""
-    rows = tx.execute(_unsent(subscription_id).where(_P.amount_micros != amount_micros).with_for_update())
+def reprice(
+    tx: Tx,
+    actor: str,
+    now: datetime,
+    subscription_id: int,
+    amount_micros: int,
+    due_from: date | None = None,
+) -> list[str]:
+    """A new price is agreed, for payments due from a day on; returns a sentence for each that takes it."""
+    query = _unsent(subscription_id).where(_P.amount_micros != amount_micros)
+    if due_from is not None:
+        query = query.where(_P.due_on >= due_from)
+    rows = tx.execute(query.with_for_update())
     return _take(tx, actor, now, list(rows), amount_micros)
 
 
@@ -55,12 +65,14 @@ def catch_up_price(tx: Tx, actor: str, now: datetime, rows: Sequence[PlannedPaym
 
     Returns how many took the new one. The caller holds their locks.
     """
-    late = [row for row in rows if row.amount_micros != row.agreed_micros and _is_of_this_interval(row)]
+    late = [row for row in rows if row.amount_micros != row.agreed_micros and _is_of_this_price(row)]
     return sum(len(_take(tx, actor, now, [row], row.agreed_micros)) for row in late)
 
 
-def _is_of_this_interval(row: PlannedPayment) -> bool:
-    """Whether its period is as long as those that the price of now is for; month ends take a day or three."""
+def _is_of_this_price(row: PlannedPayment) -> bool:
+    """Whether the price of now is for periods as late and as long as its own, give or take a month end."""
+    if row.price_from is not None and row.due_on < row.price_from:
+        return False
     interval = Interval(row.interval_count, Unit(row.interval_unit))
     days = (row.period_end_on - row.due_on).days + 1
     return interval.shortest_days <= days <= interval.shortest_days + _CLAMPED_DAYS

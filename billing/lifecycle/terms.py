@@ -22,6 +22,7 @@ from billing.core.terms_change import (
     next_charge,
     past_periods,
 )
+from billing.lifecycle import versions
 from billing.lifecycle.moves import set_values
 from billing.lifecycle.prices import kept_prices, reprice
 from billing.store import payments, subscriptions
@@ -91,6 +92,8 @@ class StoredTerms(TypedDict):
     next_period: int
     next_due_on: date | None
     next_remind_on: date | None
+    price_from: date | None
+    change_on: date | None
     created_at: datetime
     updated_at: datetime
 
@@ -113,12 +116,17 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What terms are judged by. `today` is the business date; overlap needs a person's permission."""
+    """What terms are judged by. `today` is the business date; overlap needs a person's permission.
+
+    Terms that waited were agreed on at `agreed_at`, and are no price of payments due before `holds_from`.
+    """
 
     today: date
     reminders: ReminderSettings
     catch_up_limit: int
     allow_overlap: bool = False
+    agreed_at: datetime | None = None
+    holds_from: date | None = None
 
 
 _PERSONAL = ("name", "email", "wallet_address", "company", "tax_id", "address")
@@ -135,13 +143,14 @@ def put(tx: Tx, actor: str, now: datetime, batch: Sequence[Agreement], rules: Ru
     known = subscriptions.by_references(tx, [row.reference for row in batch])
     charged = payments.charged_through(tx, [row.id for row in known.values()]) if known else {}
     done, stored, lines = Put(), [], []
+    agreed: list[versions.Changed] = []
     for row in batch:
         old = known.get(row.reference)
         begins = _begin(row, old, charged.get(old.id) if old is not None else None, rules)
         if begins.refusal is not None:
             done.faults.append(f"{place_of(row)}: {begins.refusal}")
             continue
-        new = _stored(row, old, begins.n, rules.reminders, now)
+        new = _stored(row, old, begins.n, rules, now)
         if old is None:
             done.added.append(row.reference)
         elif all(getattr(old, key) == value for key, value in new.items() if key not in _TIMES):
@@ -149,8 +158,12 @@ def put(tx: Tx, actor: str, now: datetime, batch: Sequence[Agreement], rules: Ru
             continue
         else:
             done.changed.append(row.reference)
-            differing = changes(_before(old), _after(row))
-            more = _repriced(tx, actor, now, old, row) + _never_charged(tx, old, row, new)
+            differing = changes(_before(old), shown(row))
+            if versions.billed(old) != _billed(new):
+                agreed.append(
+                    {"old": old, "new": _billed(new), "holds_from": new["next_due_on"] or rules.today}
+                )
+            more = _repriced(tx, actor, now, old, row, rules.holds_from) + _never_charged(tx, old, row, new)
             more += _shortened(tx, now, old, new["next_due_on"])
             done.told.append(_told(row, differing, begins, new, rules.today, more))
             logged = [_without_people(change) for change in differing] or ["imported again"]
@@ -158,7 +171,10 @@ def put(tx: Tx, actor: str, now: datetime, batch: Sequence[Agreement], rules: Ru
         if warning := _past(row, new, rules):
             done.past.append(f"{row.reference}: {warning}")
         stored.append(new)
+    if any(each["old"].change_on is not None for each in agreed):
+        versions.drop(tx, [each["old"].id for each in agreed])
     upsert_rows(tx, table, stored, "reference", _KEPT)
+    versions.note(tx, actor, rules.agreed_at or now, agreed)
     if done.added:
         ids = subscriptions.ids_of(tx, done.added)
         lines += [event(now, actor, EventAction.ADDED, "imported", subscription_id=row_id) for row_id in ids]
@@ -166,10 +182,24 @@ def put(tx: Tx, actor: str, now: datetime, batch: Sequence[Agreement], rules: Ru
     return done
 
 
-def _repriced(tx: Tx, actor: str, now: datetime, old: Subscription, row: Agreement) -> list[str]:
-    """A price is the price of a period: those of another length keep theirs."""
+def _billed(stored: StoredTerms) -> versions.Billed:
+    return {
+        "plan": stored["plan"],
+        "amount_micros": stored["amount_micros"],
+        "interval_count": stored["interval_count"],
+        "interval_unit": stored["interval_unit"],
+        "anchor_on": stored["anchor_on"],
+        "bill_from": stored["bill_from"],
+        "ends_on": stored["ends_on"],
+    }
+
+
+def _repriced(
+    tx: Tx, actor: str, now: datetime, old: Subscription, row: Agreement, due_from: date | None
+) -> list[str]:
+    """A price is the price of a period: those of another length, and those due before, keep theirs."""
     if terms_of(old).interval == row.interval:
-        return reprice(tx, actor, now, old.id, row.amount)
+        return reprice(tx, actor, now, old.id, row.amount, due_from)
     return kept_prices(tx, old.id) if row.amount != old.amount_micros else []
 
 
@@ -186,9 +216,9 @@ def _told(
     today: date,
     more: Sequence[str],
 ) -> str:
-    terms = _after(row).terms(new["cancel_on"])
+    terms = shown(row).terms(new["cancel_on"])
     fields = map(str, differing) if differing else ["imported again"]
-    parts = [*fields, *more, next_charge(_after(row), terms, new["next_period"], today), begins.sentence()]
+    parts = [*fields, *more, next_charge(shown(row), terms, new["next_period"], today), begins.sentence()]
     return f"{row.reference}: " + "; ".join(part for part in parts if part)
 
 
@@ -222,8 +252,8 @@ def _shortened(tx: Tx, now: datetime, old: Subscription, next_on: date | None) -
 def _past(row: Agreement, new: StoredTerms, rules: Rules) -> str | None:
     if new["status"] != SubscriptionStatus.ACTIVE or new["next_due_on"] is None:
         return None
-    terms = _after(row).terms(new["cancel_on"])
-    return past_periods(_after(row), terms, new["next_period"], rules.today, rules.catch_up_limit).warning()
+    terms = shown(row).terms(new["cancel_on"])
+    return past_periods(shown(row), terms, new["next_period"], rules.today, rules.catch_up_limit).warning()
 
 
 def _without_people(change: Change) -> str:
@@ -249,7 +279,8 @@ def _before(old: Subscription) -> Shown:
     )
 
 
-def _after(row: Agreement) -> Shown:
+def shown(row: Agreement) -> Shown:
+    """An agreement as people read it."""
     return Shown(
         row.plan,
         row.name,
@@ -292,9 +323,10 @@ def _begin(row: Agreement, old: Subscription | None, charged: date | None, rules
 
 
 def _stored(
-    row: Agreement, old: Subscription | None, period: int, reminders: ReminderSettings, now: datetime
+    row: Agreement, old: Subscription | None, period: int, rules: Rules, now: datetime
 ) -> StoredTerms:
     """What is stored of an agreement. A known subscription keeps its status."""
+    reminders, holds_from = rules.reminders, rules.holds_from
     cancel_on = old.cancel_on if old is not None else None
     terms = Terms(row.starts_on, row.interval, row.bill_from, row.ends_on, cancel_on)
     status = old.status if old is not None else SubscriptionStatus.ACTIVE.value
@@ -326,9 +358,16 @@ def _stored(
         "next_period": period,
         "next_due_on": next_due,
         "next_remind_on": None,
+        "price_from": holds_from,
+        "change_on": None,
         "created_at": old.created_at if old is not None else now,
         "updated_at": now,
     }
+    if old is not None and versions.billed(old) == _billed(stored):
+        stored["price_from"], stored["change_on"] = (
+            old.price_from,
+            old.change_on,
+        )  # nothing personal makes terms that wait obsolete
     if (
         old is not None
         and old.next_due_on == next_due

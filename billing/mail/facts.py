@@ -28,6 +28,7 @@ _K = NoticeKind
 _PAYMENT_NOTICES = frozenset(
     {_K.NEXT_PAYMENT_DUE, _K.PAYMENT_CREATED, _K.PAYMENT_RECEIVED, _K.PAYMENT_OVERDUE}
 )
+_DATED = _PAYMENT_NOTICES | {_K.TERMS_CHANGED}
 _ABOUT_DEBT = frozenset({_K.PAYMENT_OVERDUE, _K.SUBSCRIPTION_PAUSED, _K.SUBSCRIPTION_CANCELLED})
 
 
@@ -45,7 +46,7 @@ def template_facts(
     letter: NoticeFacts, formats: Formats, business: Business, today: date
 ) -> dict[str, object]:
     """Everything that a template may say. Raises `TemplateError` if the notice lacks what its kind needs."""
-    if letter.due_on is None and letter.kind in _PAYMENT_NOTICES:
+    if letter.due_on is None and letter.kind in _DATED:
         raise TemplateError(
             f"a {letter.kind} notice needs a due date; the one for {letter.reference} has none"
         )
@@ -103,6 +104,8 @@ def _terms(letter: NoticeFacts, formats: Formats) -> dict[str, object]:
         "short_plan": shortened(plan, _SHORT_PLAN),
         "amount": amount,
         "amount_number": _number(amount),
+        "old_amount": None if letter.old_amount_micros is None else formats.amount(letter.old_amount_micros),
+        "old_plan": isolated(one_line(letter.old_plan)),
         "period": formats.period(*period) if period else None,
         "marker": one_line(letter.marker),
         "pay_url": _web_address(letter.pay_url, letter.reference),

@@ -70,6 +70,15 @@ _FACTS: Mapping[NoticeKind, Mapping[str, Any]] = MappingProxyType(
             "pay_url": None,
             "last_day": date(2027, 1, 5),
         },
+        NoticeKind.TERMS_CHANGED: {
+            "due_on": date(2027, 1, 6),
+            "period_start": None,
+            "period_end": None,
+            "pay_url": None,
+            "marker": "",
+            "amount_micros": 59_900_000,
+            "old_amount_micros": 49_900_000,
+        },
         NoticeKind.RUN_DIGEST: {
             "to_name": "",
             "reference": "",
@@ -147,6 +156,8 @@ _CASES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "tax_id": "",
             "address": "",
             "wallet_address": "",
+            "old_amount_micros": None,
+            "old_plan": "",
         },
     }
 )
@@ -176,6 +187,10 @@ _MORE: Mapping[NoticeKind, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "the last of several": {"days": 14, "step": 4, "final_action": "cancel", "open_payments": _OPEN},
             "the last, kept": {"days": 14, "step": 4, "final_action": "keep"},
             "nothing will be done": {"final_on": None, "final_action": None},
+        },
+        NoticeKind.TERMS_CHANGED: {
+            "another plan": {"old_plan": "Silver plan", "old_amount_micros": None},
+            "another plan and price": {"old_plan": "Silver plan"},
         },
         NoticeKind.PAYMENT_RECEIVED: {"a person": {"company": "", "tax_id": "", "address": ""}},
         NoticeKind.SUBSCRIPTION_PAUSED: {

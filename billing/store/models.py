@@ -5,40 +5,23 @@ Amounts are micro-USDC (`_micros`), instants aware UTC (`_at`), dates in the bus
 """
 
 from datetime import date, datetime
-from enum import StrEnum
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
     Index,
-    Integer,
     LargeBinary,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlmodel import AutoString, Field, SQLModel
+from sqlmodel import Field, SQLModel
 
-from billing.core.money import MAX_AMOUNT_MICROS
 from billing.core.periods import Unit
 from billing.core.states import NoticeKind, NoticeState, PaymentState, SubscriptionStatus
-
-
-def _one_of(column: str, members: type[StrEnum], name: str) -> CheckConstraint:
-    values = ", ".join(f"'{member.value}'" for member in members)
-    return CheckConstraint(f"{column} IN ({values})", name=name)
-
-
-def _text_column(name: str) -> Column[str]:
-    return Column(name, AutoString, nullable=False, server_default=text("''"))
-
-
-def _number_column(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False, server_default="0")
-
-
-_AMOUNT = f"amount_micros BETWEEN 1 AND {MAX_AMOUNT_MICROS}"
+from billing.store.columns import AMOUNT_CHECK, number_column, one_of, text_column
+from billing.store.terms_model import TermsVersion
 
 
 class Identity(SQLModel, table=True):
@@ -58,14 +41,14 @@ class Identity(SQLModel, table=True):
     """Set in a backup copy: whoever opens it for a cycle knows that it was restored."""
     reminder_offsets: str = ""
     """The offsets that next_remind_on was computed with."""
-    home: str = Field(default="", sa_column=_text_column("home"))
+    home: str = Field(default="", sa_column=text_column("home"))
     """Where it lived when it was last used (`store.home`); another place is a reason to doubt it."""
-    doubt: str = Field(default="", sa_column=_text_column("doubt"))
+    doubt: str = Field(default="", sa_column=text_column("doubt"))
     """A weak reason to doubt it; nothing is sent until one look at Mileston has settled it."""
     doubt_since: datetime | None = None
     namespace: str | None = None
     """`mileston.namespace`, fixed with the first payment that is sent; None before."""
-    longest_list: int = Field(default=0, sa_column=_number_column("longest_list"))
+    longest_list: int = Field(default=0, sa_column=number_column("longest_list"))
     """The longest list that the API has ever shown: shorter ones are not cut by a cap of their length."""
 
 
@@ -74,10 +57,10 @@ class Subscription(SQLModel, table=True):
 
     __tablename__ = "subscriptions"
     __table_args__ = (
-        CheckConstraint(_AMOUNT, name="ck_subscriptions_amount"),
+        CheckConstraint(AMOUNT_CHECK, name="ck_subscriptions_amount"),
         CheckConstraint("interval_count >= 1", name="ck_subscriptions_interval"),
-        _one_of("interval_unit", Unit, "ck_subscriptions_unit"),
-        _one_of("status", SubscriptionStatus, "ck_subscriptions_status"),
+        one_of("interval_unit", Unit, "ck_subscriptions_unit"),
+        one_of("status", SubscriptionStatus, "ck_subscriptions_status"),
         CheckConstraint("next_period >= 0", name="ck_subscriptions_next_period"),
         Index(
             "ix_subscriptions_due",
@@ -98,6 +81,12 @@ class Subscription(SQLModel, table=True):
             "id",
             sqlite_where=text("paused_until IS NOT NULL"),
             postgresql_where=text("paused_until IS NOT NULL"),
+        ),
+        Index(
+            "ix_subscriptions_change",
+            "id",
+            sqlite_where=text("change_on IS NOT NULL"),
+            postgresql_where=text("change_on IS NOT NULL"),
         ),
         Index(
             "ix_subscriptions_remind",
@@ -121,18 +110,22 @@ class Subscription(SQLModel, table=True):
     ends_on: date | None = None
     wallet_address: str | None = None
     locale: str | None = None
-    company: str = Field(default="", sa_column=_text_column("company"))
+    company: str = Field(default="", sa_column=text_column("company"))
     """For receipts, as are the next two: the buyer's company, tax number and postal address."""
-    tax_id: str = Field(default="", sa_column=_text_column("tax_id"))
-    address: str = Field(default="", sa_column=_text_column("address"))
+    tax_id: str = Field(default="", sa_column=text_column("tax_id"))
+    address: str = Field(default="", sa_column=text_column("address"))
     status: str = SubscriptionStatus.ACTIVE.value
-    paused_by: str = Field(default="", sa_column=_text_column("paused_by"))
+    paused_by: str = Field(default="", sa_column=text_column("paused_by"))
     """`dunning` for a pause that ends when what led to it is paid; else a person's own."""
     paused_until: date | None = None
     """The day on which a pause ends by itself; None: when somebody says so."""
     resumed_on: date | None = None
     """The day on which the last pause ended: no period that begins before it is billed, whatever changes."""
     cancel_on: date | None = None
+    price_from: date | None = None
+    """Payments due before keep their price: the one that is agreed now had to wait for this day."""
+    change_on: date | None = None
+    """The due date from which terms hold that were agreed already (`TermsVersion.waits`)."""
     """No period that is due on or after this date is planned (cancelled at the period's end)."""
     next_period: int
     next_due_on: date | None = None
@@ -153,9 +146,9 @@ class Payment(SQLModel, table=True):
         UniqueConstraint("subscription_id", "due_on", name="uq_payments_period"),
         UniqueConstraint("marker", name="uq_payments_marker"),
         UniqueConstraint("remote_id", name="uq_payments_remote"),
-        CheckConstraint(_AMOUNT, name="ck_payments_amount"),
+        CheckConstraint(AMOUNT_CHECK, name="ck_payments_amount"),
         CheckConstraint("period_end_on >= due_on", name="ck_payments_period"),
-        _one_of("state", PaymentState, "ck_payments_state"),
+        one_of("state", PaymentState, "ck_payments_state"),
         CheckConstraint(
             "state NOT IN ('open', 'paid', 'uncollectible') OR remote_id IS NOT NULL"
             " OR (state = 'paid' AND former_remote_id IS NOT NULL)",
@@ -249,9 +242,9 @@ class Payment(SQLModel, table=True):
     dunning_step: int = 0
     """Days after the due date of the last step taken; 0: none."""
     next_dun_on: date | None = None
-    told_by: str = Field(default="", sa_column=_text_column("told_by"))
+    told_by: str = Field(default="", sa_column=text_column("told_by"))
     """The dedupe key of the latest mail that told of its being overdue."""
-    led_to_pause: int = Field(default=0, sa_column=_number_column("led_to_pause"))
+    led_to_pause: int = Field(default=0, sa_column=number_column("led_to_pause"))
     """1 while dunning's pause of its subscription waits for its being paid."""
     renewal_off_at: datetime | None = None
     """When its record's interval was changed to one that never comes (`mileston.renewal = "stop"`)."""
@@ -297,8 +290,8 @@ class Notice(SQLModel, table=True):
     __tablename__ = "notices"
     __table_args__ = (
         UniqueConstraint("dedupe_key", name="uq_notices_dedupe_key"),
-        _one_of("kind", NoticeKind, "ck_notices_kind"),
-        _one_of("state", NoticeState, "ck_notices_state"),
+        one_of("kind", NoticeKind, "ck_notices_kind"),
+        one_of("state", NoticeState, "ck_notices_state"),
         CheckConstraint(
             "state NOT IN ('sending', 'sent', 'unknown') OR message_id <> ''", name="ck_notices_rendered"
         ),
@@ -354,7 +347,7 @@ class Run(SQLModel, table=True):
     finished_at: datetime | None = None
     outcome: str | None = None
     summary: str = Field(default="", sa_column=Column(Text, nullable=False))
-    sent_payments: int = Field(default=0, sa_column=_number_column("sent_payments"))
+    sent_payments: int = Field(default=0, sa_column=number_column("sent_payments"))
     """What it has put on the wire: runs that overlap share one allowance."""
     sent_micros: int = Field(
         default=0, sa_column=Column("sent_micros", BigInteger, nullable=False, server_default="0")
@@ -383,6 +376,7 @@ class Event(SQLModel, table=True):
     detail: str = ""
 
 
+terms = TermsVersion.metadata.tables["terms"]
 subscriptions = SQLModel.metadata.tables["subscriptions"]
 payments = SQLModel.metadata.tables["payments"]
 attempts = SQLModel.metadata.tables["attempts"]

@@ -35,6 +35,7 @@ def planned_page(
             _P.absent_looks,
             _P.absent_at,
             subscriptions.c.amount_micros.label("agreed_micros"),
+            subscriptions.c.price_from,
             subscriptions.c.reference,
             subscriptions.c.plan,
             subscriptions.c.name,

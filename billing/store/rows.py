@@ -147,6 +147,7 @@ class PlannedPayment(PaymentInState, PeriodRef, Protocol):
     marker: str
     amount_micros: int
     agreed_micros: int
+    price_from: date | None
     """The subscription's amount of now: `amount_micros` is behind if it was changed during an attempt."""
     period_end_on: date
     attempts: int
@@ -248,6 +249,24 @@ class Calendar(Protocol):
     cancel_on: date | None
 
 
+class Version(Protocol):
+    """What was agreed when; the meaning of the columns stands in `terms_model.TermsVersion`."""
+
+    id: int
+    subscription_id: int
+    agreed_at: datetime
+    actor: str
+    holds_from: date
+    waits: int
+    plan: str
+    amount_micros: int
+    interval_count: int
+    interval_unit: str
+    anchor_on: date
+    bill_from: date | None
+    ends_on: date | None
+
+
 class Subscription(Calendar, Protocol):
     """Every column of a subscription; their meaning stands in `models.Subscription`."""
 
@@ -263,6 +282,8 @@ class Subscription(Calendar, Protocol):
     tax_id: str
     address: str
     status: str
+    price_from: date | None
+    change_on: date | None
     paused_by: str
     paused_until: date | None
     resumed_on: date | None

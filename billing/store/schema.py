@@ -10,7 +10,7 @@ from billing.errors import WrongDatabase
 from billing.store.connection import Database
 from billing.store.tx import Tx
 
-SCHEMA_HEAD = "0007"
+SCHEMA_HEAD = "0008"
 """The newest migration; the command line compares it without importing Alembic."""
 
 

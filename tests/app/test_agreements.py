@@ -12,6 +12,7 @@ from billing.app import agreements, decisions
 from billing.app.agreements import Desk
 from billing.app.importing import Permissions
 from billing.config import Settings
+from billing.config.schema import Reminders
 from billing.errors import ImportRejected, UsageError
 from billing.store import subscriptions
 from billing.store.connection import Database
@@ -94,14 +95,63 @@ def test_dates_that_contradict_each_other_are_refused(db: Database) -> None:
 # -- change -------------------------------------------------------------------------------------------
 
 
+AT_ONCE = Settings(reminders=Reminders(price_change_days=0))
+
+
 def test_a_change_keeps_what_it_does_not_name_and_says_what_is_charged_next(db: Database) -> None:
     agreements.add(desk(db), "ada", CELLS | {"wallet_address": "0x" + "a" * 40})
-    done = agreements.change(desk(db), "ada", {"amount": "29.90"})
-    assert done.told == (
-        f"ada: amount: 19.90 USDC -> 29.90 USDC; next charge: 29.90 USDC in the next run, for "
-        f"{TODAY} to {date(TODAY.year, TODAY.month + 1, 1) - DAY}",
+    done = agreements.change(desk(db), "ada", {"amount": "9.90"})
+    (told,) = done.told
+    assert told.startswith(
+        "ada: amount: 19.90 USDC -> 9.90 USDC; next charge: 9.90 USDC in the next run, for "
     )
-    assert (row_of(db).amount_micros, row_of(db).wallet_address) == (29_900_000, "0x" + "a" * 40)
+    assert (row_of(db).amount_micros, row_of(db).wallet_address) == (9_900_000, "0x" + "a" * 40)
+
+
+def test_a_higher_price_waits_until_it_was_told_long_enough(db: Database) -> None:
+    agreements.add(desk(db), "ada", CELLS)
+    done = agreements.change(desk(db), "ada", {"amount": "29.90", "name": "Ada L."})
+    row = row_of(db)
+    day = date(2026, 4, 1)  # the first due date that is 30 days after 1 February
+    assert (row.amount_micros, row.name, row.change_on) == (19_900_000, "Ada L.", day)
+    assert done.told[-1].startswith(
+        f"ada: from {day} on: amount: 19.90 USDC -> 29.90 USDC; until then nothing "
+    )
+    (letter,) = outbox(db)
+    assert (letter.kind, letter.due_on) == ("terms_changed", day)
+
+
+def test_any_change_waits_for_the_day_that_is_named(db: Database) -> None:
+    agreements.add(desk(db), "ada", CELLS)
+    agreements.change(desk(db), "ada", {"amount": "9.90"}, date(2026, 5, 2))
+    assert (row_of(db).amount_micros, row_of(db).change_on) == (19_900_000, date(2026, 6, 1))
+
+
+def test_a_later_change_takes_the_place_of_one_that_waits(db: Database) -> None:
+    agreements.add(desk(db), "ada", CELLS)
+    agreements.change(desk(db), "ada", {"amount": "29.90"})
+    agreements.change(desk(db), "ada", {"amount": "24.90"}, date(2026, 6, 1))
+    assert row_of(db).change_on == date(2026, 6, 1)
+    assert [(letter.due_on, letter.state) for letter in outbox(db)] == [
+        (date(2026, 4, 1), "superseded"),
+        (date(2026, 6, 1), "queued"),
+    ]
+    agreements.change(desk(db), "ada", {"amount": "9.90"})
+    assert (row_of(db).change_on, row_of(db).amount_micros) == (None, 9_900_000)
+
+
+def test_what_is_only_personal_leaves_what_waits(db: Database) -> None:
+    agreements.add(desk(db), "ada", CELLS)
+    agreements.change(desk(db), "ada", {"amount": "29.90"})
+    agreements.change(desk(db), "ada", {"email": "new@example.com"})
+    assert (row_of(db).change_on, row_of(db).email) == (date(2026, 4, 1), "new@example.com")
+    assert [letter.state for letter in outbox(db)] == ["queued"]
+
+
+def test_one_that_ends_before_can_not_be_changed_then(db: Database) -> None:
+    agreements.add(desk(db), "ada", CELLS | {"ends_on": str(TODAY + 20 * DAY)})
+    with pytest.raises(UsageError, match="ada can't be changed: no period is due on or after"):
+        agreements.change(desk(db), "ada", {"amount": "29.90"})
 
 
 def test_an_optional_text_is_emptied_and_a_needed_one_is_not(db: Database) -> None:
@@ -116,16 +166,16 @@ def test_no_day_is_charged_twice_by_another_interval(db: Database) -> None:
     agreements.add(desk(db), "ada", CELLS)
     subscription = row_of(db)
     a_payment(db, subscription.id, TODAY, period_end_on=TODAY + 27 * DAY, state="open", remote_id="r1")
-    done = agreements.change(desk(db), "ada", {"interval": "1 week"})
-    assert done.due_on is not None
-    assert done.due_on > TODAY + 27 * DAY
+    done = agreements.change(Desk(db, AT_ONCE, NOW), "ada", {"interval": "1 week"})
+    assert done.due_on == TODAY + 28 * DAY  # and no day is free
+    assert row_of(db).anchor_on == TODAY + 28 * DAY
 
 
 def test_a_dry_run_changes_nothing(db: Database) -> None:
     agreements.add(desk(db), "ada", CELLS)
     before = log(db)
     done = agreements.change(desk(db, dry_run=True), "ada", {"amount": "29.90"})
-    assert done.outcome == "changed"
+    assert (done.outcome, row_of(db).change_on) == ("changed", None)
     assert (row_of(db).amount_micros, log(db)) == (19_900_000, before)
 
 

@@ -226,7 +226,16 @@ def test_the_command_prints_pages_and_json(monthly: Business, billing: Callable[
         "Events of that day",
     ):
         assert words in page.stdout
-    assert document.keys() == {"reference", "date", "timezone", "billing", "reminders", "dunning", "log"}
+    assert document.keys() == {
+        "reference",
+        "date",
+        "timezone",
+        "terms",
+        "billing",
+        "reminders",
+        "dunning",
+        "log",
+    }
     assert "example.com" not in page.stdout
     assert (unknown.returncode, "the nearest are: ada" in unknown.stderr) == (2, True)
 

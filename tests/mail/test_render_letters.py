@@ -59,6 +59,7 @@ def test_subjects_say_the_status_what_amount_and_date() -> None:
         "Paused: 99.80 USDC open for Gold plan",
         "Active again: Gold plan, next payment Jan 6",
         "Cancelled: Gold plan, ends Jan 5",
+        "New price from Jan 6: 59.90 USDC for Gold plan",
         "Needs attention: 3 things, billing run of Dec 3",
     ]
 
